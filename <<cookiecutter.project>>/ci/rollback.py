@@ -1,0 +1,54 @@
+"""Bring production back to its previous release, or to the named version: what runs, the aliases, the record.
+
+It needs neither the current release nor the registry: releases are kept here, and the record waits for the registry.
+"""
+
+import argparse
+
+import yaml
+
+from ci import production
+from deploy import history
+from deploy.lock import hold
+from deploy.target import ROOT, Release, Target, target
+from << cookiecutter.__package >>.outcome import Unjudged
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="rollback", description=__doc__)
+    parser.add_argument("version", nargs="?", help="a version that production has run; by default the previous one")
+    version = parser.parse_args(arguments).version
+    limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
+    place = target()
+    with hold(history.NAME, "rollback", limits["wait_s"]):
+        pending = history.under_way()
+        if pending and not version and pending["action"] == "promote":
+            print(f"rollback: the promotion of version {pending['to']['version']} was interrupted")
+            print(f"rollback: {production.put_back(place, pending)}")
+        else:
+            back_to(place, wanted(place, version), limits["ready_s"])
+        production.settled()
+
+
+def back_to(place: Target, release: Release, ready_s: float) -> None:
+    production.complete(place, production.begin(place, "rollback", release, {}), ready_s)
+    print(f"rollback: production runs {release} at {place.address(history.NAME)}")
+
+
+def wanted(place: Target, version: str | None) -> Release:
+    """The release to go back to; raises Unjudged where there is none, or its files are gone."""
+    changes = history.ended()
+    line = history.line(changes)
+    ran = [Release.of(change["to"]) for change in changes if change["outcome"] == "done"]
+    if version:
+        found = [release for release in ran if release.version == version]
+        what = f"production has never run version {version}"
+    else:
+        found, what = line[:-1], "production has no previous release"
+    if not found:
+        versions = ", ".join(dict.fromkeys(release.version for release in ran)) or "none"
+        raise Unjudged(what, f"Versions that it has run: {versions}. `make rollback ARGS=VERSION` names one.")
+    if not place.folder(found[-1]).exists():
+        what = f"{found[-1]} is no longer kept here"
+        raise Unjudged(what, "Check its git commit out, call package, deploy, verify, load and promote.")
+    return found[-1]

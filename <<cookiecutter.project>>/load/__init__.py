@@ -1,0 +1,1 @@
+"""What the load test sends, how it sends it, and how what came back is judged: see `ci/load.py`."""
