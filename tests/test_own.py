@@ -1,0 +1,11 @@
+"""The generated project's own checks hold from the start."""
+
+import re
+
+
+def test_its_own_tests_pass_and_its_own_lint_is_clean(project, word):
+    said = word(project, "test", "-q", code=0).stdout
+    passed = re.search(r"(\d+) passed", said)
+    assert passed, said[-2000:]
+    assert int(passed[1]) > 300
+    word(project, "lint", code=0)
