@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import ENVIRONMENTS, copy, speak
+from conftest import ENVIRONMENTS, copy, run, speak
 
 HEADERS = {"Content-Type": "application/json"}
 
@@ -150,6 +150,23 @@ def test_it_answers_as_it_was_evaluated(packaged, python, tmp_path) -> None:
         assert not [name for name in ("pandas", "sklearn", "xgboost", "pyarrow") if name in maps]
     assert "4711" not in (tmp_path / "log").read_text()
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_what_the_openapi_page_says_is_so(packaged, python, tmp_path) -> None:
+    """Schemathesis asks what the page allows and what it does not, and nothing of it reaches the log."""
+    config, log = tmp_path / "schemathesis.toml", tmp_path / "log"
+    config.write_text('[checks.negative_data_rejection]\nexpected-statuses = ["400", "405", "413", "415", "422"]\n')
+    options = "--max-examples 50 --generation-deterministic --suppress-health-check all --request-timeout 60"
+    with serving(packaged, python, log) as (port, _):
+        assert ask(port, None, "/readyz", "GET")[0] == 200
+        before = log.read_text()
+        command = [Path(sys.executable).with_name("schemathesis"), "--config-file", config, "run", *options.split()]
+        assert run([*command, f"http://127.0.0.1:{port}/docs.json"], tmp_path).returncode == 0
+        logged = log.read_text().removeprefix(before).splitlines()
+        assert {line.partition(" WARNING ")[2] for line in logged} <= {"Invalid HTTP request received."}
+        counted = ask(port, None, "/metrics", "GET")[1]["text"]
+        for code, some in ((200, True), (422, True), (500, False)):
+            assert (f'service_requests_total{{code="{code}",model_version="1"}} 0.0' in counted) != some
 
 
 def test_overload_is_answered_at_once(packaged, python, tmp_path) -> None:

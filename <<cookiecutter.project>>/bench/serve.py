@@ -1,20 +1,14 @@
 """`bench serve`: the service beside the usual ways of serving the same model, in one run on this machine.
 
-Each server has one core, the client another; one row in a request, 16 connections. Other work on the machine shows in
-the rates, less so in the processor time of an answer. The table also goes to build/bench/serve.json and serve.svg.
+Each server has one core, the client another; one row in a request, 16 connections. This service alone scores what has
+arrived together in one run of the graph. Other work on the machine shows in the rates, less so in the processor time of
+an answer. The table also goes to build/bench/serve.json and serve.svg.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import shutil
-import socket
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,23 +16,11 @@ import joblib
 import psutil
 
 from bench.serving.chart import bars
-from bench.serving.client import Load, load, pinned
+from bench.serving.client import Load, load
+from bench.serving.servers import MLFLOW, OURS, OUT, PLAIN, RAW, servers, serving
 from << cookiecutter.__package >>.outcome import Unjudged
-from << cookiecutter.__package >>.schema import SCHEMA
 
-OUT = Path("build/bench")
-OURS, MLFLOW, PLAIN, RAW = "this service", "mlflow models serve", "BentoML, plain idiom", "raw ASGI, the limit"
-READY_S = 120
 WARM_S = 2
-
-
-@dataclass(frozen=True)
-class Server:
-    """A way to serve: its command, the path that answers, and the name of the rows in the request."""
-
-    command: list[str]
-    path: str = "/predict"
-    rows: str = "rows"
 
 
 @dataclass(frozen=True)
@@ -52,19 +34,6 @@ class Measured:
     failed: int
     processor_us: float
     memory_mb: float
-
-
-def servers(port: int) -> dict[str, Server]:
-    python, number = sys.executable, str(port)
-    uvicorn = [python, "-m", "uvicorn", "--port", number, "--log-level", "error", "--no-access-log", "--loop", "uvloop"]
-    mlflow = [python, "-m", "mlflow", "models", "serve", "--model-uri", str(OUT / "mlflow"), "--env-manager", "local"]
-    return {
-        MLFLOW: Server([*mlflow, "--port", number, "--workers", "1"], "/invocations", "dataframe_records"),
-        "FastAPI, pandas, scikit-learn": Server([*uvicorn, "bench.serving.pandas_server:app"]),
-        PLAIN: Server([python, "-m", "bentoml", "serve", "bench.serving.plain:Plain", "--port", number]),
-        OURS: Server([python, "-m", "service", "--port", number]),
-        RAW: Server([*uvicorn, "bench.serving.raw:app"]),
-    }
 
 
 def main(arguments: list[str]) -> None:
@@ -94,45 +63,6 @@ def main(arguments: list[str]) -> None:
     (OUT / "serve.svg").write_text(bars(title, [(one.name, one.rate) for one in found]))
     print(table(found))
     print(f"\nbench: {OUT / 'serve.json'} and {OUT / 'serve.svg'}")
-
-
-@contextlib.contextmanager
-def serving(name: str, rows: int) -> Iterator[tuple[psutil.Process, str, bytes]]:
-    """Start the server on a free port and wait for its first answer; ends it and its children afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = servers(port)[name]
-    address = f"http://127.0.0.1:{port}{server.path}"
-    body = json.dumps({server.rows: [SCHEMA.example()] * rows}).encode()
-    log = OUT / f"{name.partition(',')[0].replace(' ', '-').lower()}.log"
-    variables = {**os.environ, "BENTOML_HOME": str((OUT / "bentoml").absolute())}
-    with log.open("w") as output:
-        process = psutil.Popen(pinned(0, server.command), stdout=output, stderr=output, env=variables)
-        try:
-            await_answer(process, address, body, name, log)
-            yield process, address, body
-        finally:
-            tree = [*process.children(recursive=True), process]
-            for one in tree:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.terminate()
-            for one in psutil.wait_procs(tree, timeout=10)[1]:
-                one.kill()
-
-
-def await_answer(process: psutil.Popen, address: str, body: bytes, name: str, log: Path) -> None:
-    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})  # noqa: S310
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
-            return
-        except urllib.error.HTTPError as error:
-            raise Unjudged(f"{name} answers {error.code}: {error.read()[:300].decode()}", f"Read {log}.") from error
-        except OSError:
-            time.sleep(0.1)
-    raise Unjudged(f"{name} did not answer within {READY_S} s", f"Read {log}.")
 
 
 def measure(name: str, process: psutil.Process, address: str, body: bytes, connections: int, seconds: int) -> Measured:

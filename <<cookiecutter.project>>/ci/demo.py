@@ -207,12 +207,12 @@ def _clone(story: Story) -> None:
 
 
 def _slow_down(path: Path) -> None:
-    """The careless change: the model sleeps before it answers."""
+    """The careless change: the model sleeps for each row that it scores."""
     anchor = "        found = self.session.run("
     code = path.read_text()
     if anchor not in code:
         raise Unjudged(f"{path.name} no longer has the line that the story slows down", "Adapt ci/demo.py.")
-    path.write_text(code.replace(anchor, f'        __import__("time").sleep(0.006)\n{anchor}'))
+    path.write_text(code.replace(anchor, f'        __import__("time").sleep(0.005 * len(rows))\n{anchor}'))
 
 
 def _params(changes: dict) -> None:

@@ -2,7 +2,7 @@
 
 BentoML's ordinary path spends most of a request in its own machinery: a timer that outlives the answer, spans, access
 log, metric look-ups, a pydantic object for each row. Here `POST /predict` goes from bytes to columns to bytes, and so
-do its errors, which BentoML would log together with the caller's values. What is not in `Front.routes` is BentoML's.
+do its errors, which BentoML would log together with the caller's values. Other paths than these are BentoML's.
 """
 
 import asyncio
@@ -18,19 +18,21 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+import numpy
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY
 
+from service.body import Bodies, Gone
 from service.limits import Limits
 from service.metrics import Metrics, exposition
 from service.model import PREDICTIONS, Model, model, version
 from service.page import HTML, document
 from service.request import Refused, Requests
+from service.together import Together
 from << cookiecutter.__package >>.schema import SCHEMA
 
 log = logging.getLogger("service")
 JSON = b"application/json"
 IDENTITY = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")  # a caller's X-Request-ID that is kept
-DISCARDED = 16  # times the limit: how much of a body that is too large is read, so that the caller sees the answer
 
 
 class Problem(msgspec.Struct):
@@ -42,34 +44,26 @@ class Problem(msgspec.Struct):
     problems: list[str]
 
 
-class Gone(Exception):
-    """The caller hung up before the request was complete."""
-
-
 class Front:
     """The ASGI application of one process. `draining`: answers ask the caller to reconnect, elsewhere."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        self.routes = {
-            "/predict": self.predict,
-            "/readyz": self.readyz,
-            "/metrics": self.metrics,
-            "/docs.json": self.docs,
-            "/": self.page,
-        }
+        self.pages = {"/readyz": self.readyz, "/metrics": self.metrics, "/docs.json": self.docs, "/": self.page}
         self.limits = Limits.read()
         self.version = version()
         self.ready = self.draining = False
-        self.waiting = self.waiting_large = self.arriving = 0
+        self.waiting = self.waiting_large = 0
         self.prefix = secrets.token_hex(6)
         self.numbers = itertools.count(1)
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="large")
         self.encode = msgspec.json.Encoder().encode
 
     async def __call__(self, scope, receive, send) -> None:
-        if scope["type"] == "http" and scope["path"] in self.routes:
-            await self.routes[scope["path"]](scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == "/predict":
+            await self.predict(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in self.pages:
+            await self.show(scope, send)
         elif scope["type"] == "lifespan":
             await self.app(scope, receive, self.starting(send))
         else:
@@ -87,7 +81,9 @@ class Front:
 
     def start(self, loaded: Model) -> None:
         self.model = loaded
+        self.bodies = Bodies(self.limits)
         self.requests = Requests(SCHEMA, self.limits)
+        self.together = Together(loaded, self.limits.rows)
         self.answer = msgspec.defstruct(
             "Answer",
             [("model_version", str), ("request_id", str), ("predictions", list[PREDICTIONS[loaded.task]])],
@@ -115,7 +111,10 @@ class Front:
         except Exception as error:
             code, content = 500, self.encode(Problem(self.version, identity, "the model could not answer", []))
             log.error("request %s: %s", identity, cause(error))
-        await self.reply(send, code, content, JSON, [(b"x-request-id", identity.encode())])
+        more = [(b"x-request-id", identity.encode())]
+        if code == 405:
+            more.append((b"allow", b"POST"))
+        await self.reply(send, code, content, JSON, more)
         self.counted.answered(code, perf_counter() - begun)
 
     async def answered(self, method: str, headers: dict[bytes, bytes], receive, identity: str) -> bytes:
@@ -123,46 +122,16 @@ class Front:
             raise Refused(405, "use POST")
         if headers.get(b"content-type", JSON).partition(b";")[0].strip().lower() != JSON:
             raise Refused(415, "send Content-Type: application/json")
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        body = message.get("body", b"")
-        if message.get("more_body"):
-            body = await self.rest(body, receive)
-        if len(body) > self.limits.body:
-            raise Refused(413, f"at most {self.limits.body} bytes in one request")
+        body = await self.bodies.read(receive)
         if self.waiting >= self.limits.waiting:
             raise Refused(503, "overloaded; try again in a second")
         self.waiting += 1
         try:
             if len(body) > self.limits.large:
                 return await self.large(body, identity)
-            await asyncio.sleep(0)  # whatever else has arrived is counted before this is computed
-            return self.compute(body, identity)
+            return self.content(await self.together.score(self.requests.decode(body)), identity)
         finally:
             self.waiting -= 1
-
-    async def rest(self, first: bytes, receive) -> bytes:
-        """The whole body, or as much of it as shows that it is too large."""
-        if self.arriving >= self.limits.arriving:
-            raise Refused(503, "overloaded with bodies on their way; try again in a second")
-        parts, size, more = [first], len(first), True
-        self.arriving += 1
-        try:
-            async with asyncio.timeout(self.limits.body_seconds):
-                while more and size <= DISCARDED * self.limits.body:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Gone
-                    part, more = message.get("body", b""), message.get("more_body", False)
-                    size += len(part)
-                    if size <= self.limits.body + len(part):
-                        parts.append(part)
-        except TimeoutError:
-            raise Refused(408, f"the body did not arrive within {self.limits.body_seconds} s") from None
-        finally:
-            self.arriving -= 1
-        return b"".join(parts)
 
     async def large(self, body: bytes, identity: str) -> bytes:
         """Compute in a thread; the graph releases the interpreter's lock, so small requests go on meanwhile."""
@@ -175,7 +144,9 @@ class Front:
             self.waiting_large -= 1
 
     def compute(self, body: bytes, identity: str) -> bytes:
-        scores = self.model.score(self.requests.decode(body))
+        return self.content(self.model.score(self.requests.decode(body)), identity)
+
+    def content(self, scores: numpy.ndarray, identity: str) -> bytes:
         self.counted.predicted(scores)
         return self.encode(self.answer(self.version, identity, self.model.predictions(scores)))
 
@@ -189,27 +160,32 @@ class Front:
         headers += [(b"content-type", kind), (b"content-length", b"%d" % len(content))]
         if code == 503:
             headers.append((b"retry-after", b"1"))
-        elif code == 405:
-            headers.append((b"allow", b"POST"))
         if self.draining or code in (408, 413):
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": code, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def readyz(self, scope, receive, send) -> None:
+    async def show(self, scope, send) -> None:
+        if scope["method"] in ("GET", "HEAD"):
+            await self.reply(send, *self.pages[scope["path"]](), [])
+        else:
+            content = self.encode(Problem(self.version, self.identity(b""), "use GET", []))
+            await self.reply(send, 405, content, JSON, [(b"allow", b"GET, HEAD")])
+
+    def readyz(self) -> tuple[int, bytes, bytes]:
         """200 once the graph has answered; says which process answers, for whoever replaces one by another."""
         state = "starting" if not self.ready else "draining" if self.draining else "ready"
         content = self.encode({"state": state, "model_version": self.version, "pid": os.getpid()})
-        await self.reply(send, 200 if state == "ready" else 503, content, JSON, [])
+        return 200 if state == "ready" else 503, content, JSON
 
-    async def metrics(self, scope, receive, send) -> None:
-        await self.reply(send, 200, exposition(REGISTRY), CONTENT_TYPE_LATEST.encode(), [])
+    def metrics(self) -> tuple[int, bytes, bytes]:
+        return 200, exposition(REGISTRY), CONTENT_TYPE_LATEST.encode()
 
-    async def docs(self, scope, receive, send) -> None:
-        await self.reply(send, 200, self.document, JSON, [])
+    def docs(self) -> tuple[int, bytes, bytes]:
+        return 200, self.document, JSON
 
-    async def page(self, scope, receive, send) -> None:
-        await self.reply(send, 200, HTML, b"text/html; charset=utf-8", [])
+    def page(self) -> tuple[int, bytes, bytes]:
+        return 200, HTML, b"text/html; charset=utf-8"
 
 
 def cause(error: BaseException) -> str:

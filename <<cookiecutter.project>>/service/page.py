@@ -50,9 +50,9 @@ def document(schema: Schema, request: type, answer: type, problem: type, version
         },
     }
     infrastructure = {
-        "/readyz": "200 once the model has answered, else 503",
-        "/livez": "200 while the process runs",
-        "/metrics": "Prometheus metrics",
+        "/readyz": ("200 once the model has answered, else 503", ("200", "503")),
+        "/livez": ("200 while the process runs", ("200",)),
+        "/metrics": ("Prometheus metrics", ("200",)),
     }
     return {
         "openapi": "3.1.0",
@@ -60,8 +60,8 @@ def document(schema: Schema, request: type, answer: type, problem: type, version
         "paths": {
             "/predict": {"post": predict},
             **{
-                path: {"get": {"summary": about, "responses": {"200": {"description": "As above"}}}}
-                for path, about in infrastructure.items()
+                path: {"get": {"summary": about, "responses": {code: {"description": "As above"} for code in codes}}}
+                for path, (about, codes) in infrastructure.items()
             },
         },
         "components": {"schemas": components},

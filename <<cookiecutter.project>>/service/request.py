@@ -37,8 +37,8 @@ def kind(column: Column, text: int) -> Any:
     elif isinstance(column, Number):
         low = -FLOAT32 if column.minimum is None else column.minimum
         high = FLOAT32 if column.maximum is None else column.maximum
-        bounds = Meta(ge=int(low), le=int(high), **about) if column.integer else Meta(ge=low, le=high, **about)
-        base = Annotated[int if column.integer else float, bounds]
+        whole = 1 if column.integer else None  # 5.0 is a whole number too, and what many clients send for 5
+        base = Annotated[float, Meta(ge=low, le=high, multiple_of=whole, **about)]
     elif isinstance(column, Boolean):
         base = Annotated[bool, Meta(**about)]
     else:

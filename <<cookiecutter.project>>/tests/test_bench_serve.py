@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from bench.serve import MLFLOW, OURS, PLAIN, RAW, Measured, servers, table
+from bench.serve import Measured, table
 from bench.serving import client
 from bench.serving.chart import bars
+from bench.serving.servers import MLFLOW, OURS, PLAIN, RAW, servers
 
 
 def asked(status: bytes, body: bytes = b"{}") -> tuple[client.Load, set[bytes]]:

@@ -124,6 +124,11 @@ def test_optional_fields_may_be_left_out_or_null(client) -> None:
     assert left_out.json()["predictions"] == null.json()["predictions"]
 
 
+def test_a_whole_number_may_have_a_decimal_point(client) -> None:
+    answer = client.post("/predict", content=json.dumps({"rows": [{**ROW, "count": 3.0}]}))
+    assert (answer.status_code, answer.json()["predictions"]) == (200, ask(client, ROW).json()["predictions"])
+
+
 def test_the_graph_gets_what_the_schema_says(client, front, monkeypatch) -> None:
     seen = []
 
@@ -211,6 +216,10 @@ def test_hostile_bodies(client, body, code) -> None:
 def test_method_and_type(client) -> None:
     refused = client.get("/predict")
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    for path in ("/", "/docs.json", "/metrics", "/readyz"):
+        refused = client.post(path)
+        assert (refused.status_code, refused.headers["allow"], refused.json()["error"]) == (405, "GET, HEAD", "use GET")
+        assert client.head(path).status_code == 200
     assert client.post("/predict", content=b"size=1", headers={"Content-Type": "text/plain"}).status_code == 415
 
 
@@ -325,6 +334,57 @@ def test_overload_is_answered_at_once(front) -> None:
 def test_large_requests_have_their_own_limit(front) -> None:
     answers = asyncio.run(crowd(started(front, large=1, waiting_large=2)))
     assert sorted(code for code, _, _ in answers) == [200] * 2 + [503] * 8
+
+
+def scored(front: Front, monkeypatch, *asked: list[dict]) -> tuple[list[tuple], list[int]]:
+    """The answers to requests that arrive together, and how many rows each run of the graph got."""
+    runs, score = [], front.model.score
+
+    def counted(rows):
+        runs.append(len(rows))
+        if any(SECRET in row for row in rows):
+            raise RuntimeError(SECRET)
+        return score(rows)
+
+    async def together():
+        return await asyncio.gather(*(called(front, parts=[json.dumps({"rows": rows}).encode()]) for rows in asked))
+
+    monkeypatch.setattr(front.model, "score", counted)
+    return asyncio.run(together()), runs
+
+
+def flat(prediction: dict) -> dict:
+    return prediction | prediction.pop("probabilities", {})
+
+
+@pytest.mark.parametrize("front", ["binary", "multiclass", "regression"], indirect=True)
+def test_what_arrives_together_is_scored_together(front, monkeypatch) -> None:
+    started(front)
+    asked = [[{**ROW, "size": 10 + 9 * number}] * (1 + number % 3) for number in range(8)]
+    answers, runs = scored(front, monkeypatch, *asked)
+    assert runs == [15]
+    for rows, (code, headers, body) in zip(asked, answers, strict=True):
+        answer = json.loads(body)
+        assert (code, headers[b"x-request-id"].decode()) == (200, answer["request_id"])
+        alone = json.loads(asyncio.run(called(front, parts=[json.dumps({"rows": rows}).encode()]))[2])
+        for given, wanted in zip(answer["predictions"], alone["predictions"], strict=True):
+            assert flat(given) == pytest.approx(flat(wanted), abs=1e-6)
+    assert len({body for _, _, body in answers}) == len(asked)
+
+
+def test_a_run_takes_no_more_requests_once_it_has_its_rows(front, monkeypatch) -> None:
+    answers, runs = scored(started(front, rows=4), monkeypatch, *[[ROW] * 3] * 5)
+    assert [code for code, _, _ in answers] == [200] * 5
+    assert runs == [6, 6, 3]
+
+
+def test_a_fault_of_the_model_fails_no_other_request(front, monkeypatch, caplog) -> None:
+    asked = [ROW], [{**ROW, "city": SECRET}], [ROW, ROW]
+    answers, runs = scored(started(front), monkeypatch, *asked)
+    assert [code for code, _, _ in answers] == [200, 500, 200]
+    assert runs == [4, 1, 1, 2]
+    assert caplog.text.count("RuntimeError") == 1
+    assert SECRET not in caplog.text
 
 
 def test_a_body_in_parts(front) -> None:

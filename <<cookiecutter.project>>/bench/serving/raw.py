@@ -1,4 +1,7 @@
-"""The least that answers over the same graph: ASGI, msgspec and onnxruntime, nothing validated, counted or logged."""
+"""The least that answers over the same graph, one request after another: ASGI, msgspec and onnxruntime.
+
+Nothing is validated, counted, named or logged.
+"""
 
 import msgspec
 import numpy

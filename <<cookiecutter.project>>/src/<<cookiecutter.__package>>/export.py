@@ -53,6 +53,9 @@ def convert(pipeline: Pipeline, schema: Schema, task: str) -> onnx.ModelProto:
     del model.graph.output[:]
     model.graph.output.append(output)
     model.graph.name = "model"
+    imports = sorted(model.opset_import, key=lambda one: one.domain)  # skl2onnx leaves them in the order of a set
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
     about = {"task": task, "classes": json.dumps(schema.classes()), "label": schema.label}
     onnx.helper.set_model_props(model, about)
     onnx.checker.check_model(model, full_check=True)
