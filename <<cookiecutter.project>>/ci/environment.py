@@ -3,9 +3,11 @@
 Standard library only: this runs before any environment exists.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,8 +61,16 @@ def device() -> str:
     return asked
 
 
+def distributed() -> bool:
+    """Whether training is to use workers: DASK_SCHEDULER, or more than one in params.yaml (YAML has no reader yet)."""
+    params = ROOT / "params.yaml"
+    asked = re.search(r"^ +workers: *(\d+)", params.read_text() if params.exists() else "", re.MULTILINE)
+    return bool(os.environ.get("DASK_SCHEDULER")) or bool(asked and int(asked[1]) > 1)
+
+
 def groups(word: str) -> list[str]:
-    return [device() if group == "device" else group for group in WORDS[word].groups]
+    wanted = [group for group in WORDS[word].groups if group != "distributed" or distributed()]
+    return [device() if group == "device" else group for group in wanted]
 
 
 def prepare(names: list[str]) -> Path:
@@ -73,6 +83,8 @@ def prepare(names: list[str]) -> Path:
     wanted = hashlib.sha256(state).hexdigest()
     stamp = environment / "locked"
     if stamp.exists() and stamp.read_text() == wanted:
+        with contextlib.suppress(PermissionError):
+            os.utime(stamp)  # `clean` removes what was not used for longest
         return environment
     environment.parent.mkdir(parents=True, exist_ok=True)
     with open(environment.with_suffix(".lock"), "w") as lock:
@@ -97,6 +109,7 @@ def variables(environment: Path) -> dict[str, str]:
         **os.environ,
         INSIDE: environment.name,
         "PATH": os.pathsep.join([str(environment / "bin"), os.environ.get("PATH", os.defpath)]),
+        "PYTHONDONTWRITEBYTECODE": "",  # packages are compiled once, not at every start
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
         "PYTHONUNBUFFERED": "1",
         "VIRTUAL_ENV": str(environment),
