@@ -18,6 +18,7 @@ import yaml
 from ci.compare import champion as champions
 from ci.compare import comparison, history, markdown, page, verdict
 from ci.compare.changes import changes
+from ci.machine.cost import cost
 from << cookiecutter.__package >>.schema import SCHEMA
 
 NUMBERS = Path("reports/comparison.json")
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> None:
         **comparison.compare(scored, rows, rules, params["evaluate"]),
         "baseline": _json("reports/metrics.json")["baseline"],
         "cost": _json("reports/training.json"),
+        "machine": cost(files[history.MODEL]),
         "changes": changes("" if champion.status == "none" else champion.revision or base.revision),
         "window": _window(rows),
     }

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,14 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from ci.lineage import METRICS, MODEL, identity, lineage, recorded
+from ci.machine import watch
+from ci.machine.cost import cost
 from ci.plots import line_chart
 from ci.registry import TRAINING, address, client, experiment
 from << cookiecutter.__package >>.outcome import Unjudged
 
 REPORTS = Path("reports")
+POINTS = 500  # of one measure of the machine
 BATCH = 500  # metrics in one request; the server takes 1,000
 
 
@@ -52,6 +56,17 @@ def numbers() -> Iterator[tuple[str, float, int]]:
         for name, value in line.items():
             if name != "round":
                 yield name, value, int(line["round"])
+
+
+def sampled(model: str) -> Iterator[tuple[str, float, int, int]]:
+    """Metric, value, time in milliseconds and step in seconds of what the machine did while it trained this model."""
+    begun = cost(model).get("at")
+    samples = watch.rows() if begun else []
+    for row in samples[:: len(samples) // POINTS + 1]:
+        at = datetime.fromisoformat(begun).timestamp() + row["seconds"]
+        for name, value in row.items():
+            if name != "seconds":
+                yield f"machine.{name}", value, int(1000 * at), int(row["seconds"])
 
 
 def rounds() -> list[dict[str, float]]:
@@ -141,6 +156,7 @@ def fill(at: MlflowClient, run: str, tags: dict[str, str]) -> None:
     params = [Param(name, str(value)) for name, value in flat(yaml.safe_load(Path("params.yaml").read_text()))]
     at.log_batch(run, params=params, tags=[RunTag(name, value) for name, value in tags.items()])
     metrics = [Metric(name, value, now, step) for name, value, step in numbers()]
+    metrics += [Metric(name, value, at, step) for name, value, at, step in sampled(tags["model_md5"])]
     for start in range(0, len(metrics), BATCH):
         at.log_batch(run, metrics=metrics[start : start + BATCH])
     with tempfile.TemporaryDirectory() as scratch:

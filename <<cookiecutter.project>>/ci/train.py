@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 from ci.dvc import repro
-from ci.lineage import identity, recorded
+from ci.lineage import MODEL, identity, recorded
+from ci.machine import cost
+from ci.machine.training import training
 from ci.stale import stale
 from << cookiecutter.__package >>.outcome import Unjudged
 
@@ -28,7 +30,10 @@ def main(arguments: list[str]) -> int | None:
         print("train: dvc.lock matches the code: nothing to train")
         return None
     start = time.monotonic()
-    ran = repro([])
+    with training(needed=stale) as heard:
+        ran = repro([], heard)
+    if "train" in ran:
+        cost.keep(recorded()[MODEL])
     if given.push:
         from ci.remote import push
 

@@ -72,6 +72,7 @@ def _made(task: str, rows: int, own: float, theirs: float | None) -> tuple[dict[
         "candidate": {"md5": "c" * 32},
         "champion": {"status": status, "name": "version 1", "md5": md5, "notes": [], "why": ""},
         "baseline": {"constant": measure(task, label, _constant(task, label))},
+        "machine": {"peak_gpu0_mb": 1200.0, "mean_gpu0_busy": 61.5, "peak_host_mb": 4096.0, "devices": ["GPU-1"]},
         "cost": {"seconds": 3.0, "device": "cpu", "peak_memory_mb": 512, "rounds": 9, "best_round": 7},
         "changes": {"revision": "e" * 40, "data": [], "counts": [], "parameters": [["train.seed", 1, 2]]},
         "window": ["2024-01-01", "2024-04-10"],

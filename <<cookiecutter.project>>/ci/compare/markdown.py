@@ -25,7 +25,7 @@ def render(numbers: dict[str, Any], verdict: Verdict) -> str:
         _findings(verdict),
         _slices(numbers),
         _changes(numbers["changes"]),
-        _cost(numbers["cost"]),
+        _cost(numbers["cost"], numbers["machine"]),
         _charts(numbers),
     ]
     note = f"_The rest is in {FULL}: the report is longer than a comment may be._\n"
@@ -136,10 +136,24 @@ def _value(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _cost(cost: dict[str, Any]) -> str:
+def _cost(cost: dict[str, Any], machine: dict[str, Any]) -> str:
     rounds = f", best round {cost['best_round']} of {cost['rounds']}" if cost.get("rounds", 1) > 1 else ""
     spent = f"{cost['seconds']:,} s on {cost['device']}, {cost['peak_memory_mb']:,} MB at the peak"
-    return f"**Training cost:** {spent}{rounds}."
+    return f"**Training cost:** {spent}{rounds}{_machine(machine)}."
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    """What the samples of the machine add: each GPU, and the memory of the host."""
+    gpus = [name.removeprefix("peak_").removesuffix("_mb") for name in machine if name.startswith("peak_gpu")]
+    told = [f"{machine[f'peak_{gpu}_mb']:,.0f} MB of {gpu} at the peak{_busy(machine, gpu)}" for gpu in gpus]
+    if "peak_host_mb" in machine:
+        told.append(f"{machine['peak_host_mb']:,.0f} MB of the machine in use at the peak")
+    return "".join(f"; {line}" for line in told)
+
+
+def _busy(machine: dict[str, Any], gpu: str) -> str:
+    mean = machine.get(f"mean_{gpu}_busy")
+    return "" if mean is None else f", {mean:.0f} % busy on average"
 
 
 def _charts(numbers: dict[str, Any]) -> str:
