@@ -5,9 +5,10 @@ from pathlib import Path
 
 import yaml
 
+from ci.image import trust
 from deploy import history
 from deploy.lock import hold
-from deploy.target import ENVIRONMENTS, ROOT, target
+from deploy.target import ENVIRONMENTS, ROOT, Release, Running, Target, read, target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 PACKAGE = Path("build", "package.json")
@@ -17,11 +18,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="deploy", description=__doc__)
     parser.add_argument("--to", choices=ENVIRONMENTS, default="staging")
     environment = parser.parse_args(arguments).to
-    limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
-    place = target()
+    gates = yaml.safe_load((ROOT / "gates.yaml").read_text())
+    limits, place = gates["release"], target()
     with hold(environment, "deploy", limits["wait_s"]):
         before = place.running(environment)
         if environment == "staging":
+            print(f"deploy: the package is {trust.check(ROOT / PACKAGE, gates['image'])}")
             release = place.add(ROOT / PACKAGE)
         elif before:
             release = before.release
@@ -32,3 +34,17 @@ def main(arguments: list[str]) -> None:
             place.forget_others([release, *history.needed(limits["keep"])])
     instead = f" in place of {before.release}" if before and before.release != release else ""
     print(f"deploy: {environment} runs {release}{instead} at {place.address(environment)}")
+
+
+def staged(place: Target, root: Path) -> Running:
+    """What staging runs; raises Unjudged where that is nothing, or another release than the package in root's build/.
+
+    Where two pipelines deploy in turn, as GitLab lets them, neither tests or promotes what the other has brought.
+    """
+    running, package = place.running("staging"), read(root / PACKAGE)
+    if running is None:
+        raise Unjudged("staging runs nothing", "Deploy first.")
+    if package and Release.of(package) != running.release:
+        what = f"staging runs {running.release}, and build/ holds {Release.of(package)} of commit {package['git_sha']}"
+        raise Unjudged(what, "Another release was deployed meanwhile: it goes on, or `deploy` this one again.")
+    return running

@@ -1,9 +1,12 @@
 """`package`: registers the model that the gate has passed, and builds the Bento that serves exactly that version.
 
-The same model is registered once, under its DVC hash; called again, it gives the same version and the same digest. It
-writes build/package.json, and build/rows.json: rows of the test window with the predictions recorded for them.
+The same model is registered once, under its DVC hash; called again, it gives the same version and the same digest.
+Where IMAGE_REGISTRY names a registry it builds, judges and pushes the image of the Bento as well (docs/image.md). It
+writes build/package.json, build/manifest.json, signed where there is a key, and build/rows.json: rows of the test
+window with the predictions recorded for them.
 """
 
+import argparse
 import hashlib
 import json
 import logging
@@ -19,6 +22,9 @@ from mlflow.tracking import MlflowClient
 
 from ci.bento import BUILD, build
 from ci.environment import ROOT
+from ci.image import cosign, make
+from ci.image.papers import manifest
+from ci.image.sweep import sweep
 from ci.lineage import METRICS, MODEL, lineage, recorded
 from ci.registry import MODEL as NAME
 from ci.registry import TRAINING, Version, by_md5, client, download, experiment, register
@@ -34,7 +40,17 @@ ROWS = 1_000
 
 
 def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="package", description=__doc__)
+    parser.add_argument("--image", action="store_true", help="an image in this machine's engine, without a registry")
+    parser.add_argument("--sweep", action="store_true", help="instead: remove old images of the project's registry")
+    given = parser.parse_args(arguments)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    gates = yaml.safe_load((ROOT / "gates.yaml").read_text())
+    if given.sweep:
+        gone = sweep(gates["image"]["keep"], gates["release"]["keep"])
+        print(f"package: {len(gone)} images removed{': ' if gone else ''}{', '.join(gone)}")
+        return
+    engine = make.wanted(given.image)
     BUILD.mkdir(exist_ok=True)
     written = BUILD / "package.json"
     known = (read(written) or {}).get("digest")
@@ -58,9 +74,27 @@ def main(arguments: list[str]) -> None:
         "bento": tag,
         "path": str(folder.relative_to(ROOT)),
         "digest": digest(folder),
+        "image": "",
     }
+    if engine:
+        made = make.image(engine, package, folder, gates)
+        package["image"] = made.name
+        print(make.told(made))
+    sign(package, folder, version, gates["image"]["signed"])
     write(written, package)
     print(f"package: version {version.number} of {NAME}, {package['digest']}\npackage: {package['path']}")
+
+
+def sign(package: dict[str, Any], folder: Path, version: Version, signed: cosign.Signed) -> None:
+    """Write the manifest of what is packaged, and sign it where somebody can."""
+    paper = BUILD / "manifest.json"
+    write(paper, manifest(package, folder, version.tags))
+    cosign.signature(paper).unlink(missing_ok=True)
+    signer = cosign.signer(signed, {})
+    if signer:
+        signer.file(paper)
+    elif signed:
+        print("package: not signed, so `deploy` will refuse it: there is neither COSIGN_KEY nor a pipeline's identity")
 
 
 def checked(path: Path, md5: str, remedy: str) -> None:

@@ -36,7 +36,7 @@ def keep(package: Path) -> Release:
         partial = Path(tempfile.mkdtemp(dir=kept.parent))
         try:
             shutil.copytree(ROOT / described["path"], partial / "bento", symlinks=True)
-            for name in (package, package.with_name("rows.json")):
+            for name in (package, package.with_name("rows.json"), *package.parent.glob("manifest.json*")):
                 shutil.copy2(name, partial)
             actual = digest(partial / "bento")
             if actual != release.digest:

@@ -23,10 +23,11 @@ class Release:
     model_md5: str
     git_sha: str
     bento: str
+    image: str = ""  # registry/name@digest, where one was built
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
-        return cls(**{field.name: str(values[field.name]) for field in fields(cls)})
+        return cls(**{field.name: str(values[field.name]) for field in fields(cls) if field.name in values})
 
     def __str__(self) -> str:
         return f"version {self.version} ({self.digest.removeprefix('sha256:')[:12]})"
