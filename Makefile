@@ -2,7 +2,7 @@
 # the generated projects' packages in .environments.
 UV_VERSION := 0.13.8
 OWN := $(CURDIR)/.tools/uv/bin/uv
-UV := $(or $(shell command -v uv),$(OWN))
+UV ?= $(or $(shell command -v uv),$(OWN))
 PYTHON ?= python3
 WORKERS ?= 2
 PROJECT := demo/flight-delays

@@ -33,10 +33,12 @@ NOBODY = {
     "GIT_COMMITTER_EMAIL": "tester@example.org",
 }
 INHERITED = ("CI_ENVIRONMENT", "DEVICE", "MLFLOW_TRACKING_URI", "PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
+INHERITED += ("PYTHONDONTWRITEBYTECODE",)  # the environments are compiled once, on first import
 
 
 def pytest_configure() -> None:
-    os.environ.update(NOBODY, UV=uv())
+    os.environ.update(NOBODY, UV=uv(), LOCKS=tempfile.mkdtemp(prefix="locks-"))  # no test waits for another's training
+    atexit.register(shutil.rmtree, os.environ["LOCKS"])
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     Path(NOBODY["GIT_CONFIG_GLOBAL"]).write_text("")
     for name in INHERITED:
@@ -229,6 +231,26 @@ def default_trained(default_project, shared) -> Path:
     return shared("trained", make)
 
 
+@pytest.fixture(scope="session")
+def default_sample(default_project, shared) -> Path:
+    """As `default_trained`, on a tenth of the flights and by slower learning: it trains within seconds, many rounds."""
+
+    def make(folder: Path) -> Path:
+        project = copy(default_project, folder / "work")
+        flights = project / "data" / "raw" / "flights.csv"
+        lines = flights.read_text().splitlines(keepends=True)
+        flights.unlink()  # a link into DVC's cache
+        flights.write_text("".join([lines[0], *lines[1::10]]))
+        params = (project / "params.yaml").read_text()
+        assert params.count("learning_rate: 0.1\n") == 1
+        (project / "params.yaml").write_text(params.replace("learning_rate: 0.1\n", "learning_rate: 0.05\n"))
+        speak(project, "train", env={"DEVICE": "cpu", "OMP_NUM_THREADS": "1"}, code=0)
+        commit(project, "Train on a sample")
+        return project
+
+    return shared("sample", make)
+
+
 @pytest.fixture
 def project(default_project, tmp_path):
     """A private copy of the default project: set up, its data in a remote of its own beside it."""
@@ -241,3 +263,10 @@ def trained(default_trained, tmp_path):
     """A private copy of the default project after `train`, committed."""
     yield copy(default_trained, tmp_path / "trained")
     shutil.rmtree(tmp_path / "trained")
+
+
+@pytest.fixture
+def sample(default_sample, tmp_path):
+    """A private copy of the default project after `train` on a sample, committed."""
+    yield copy(default_sample, tmp_path / "sample")
+    shutil.rmtree(tmp_path / "sample")

@@ -2,10 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
-import tarfile
-from pathlib import Path
 
 import yaml
 from conftest import TEMPLATE, run
@@ -59,10 +55,12 @@ def test_both_forges_run_the_same_and_no_more():
 def test_the_form_asks_every_question_with_its_choices():
     inputs = workflow("generate")["on"]["workflow_dispatch"]["inputs"]
     (step,) = [step for step in workflow("generate")["jobs"]["generate"]["steps"] if "env" in step]
-    assert inputs.keys() == QUESTIONS.keys()
-    assert step["env"] == {f"ANSWER_{name.upper()}": f"${{{{ inputs.{name} }}}}" for name in QUESTIONS}
-    variables = {name: value for name, value in lab()["variables"].items() if name.startswith("ANSWER_")}
-    assert variables.keys() == step["env"].keys()
+    assert inputs.keys() == {*QUESTIONS, "owner"}
+    asked = {f"ANSWER_{name.upper()}": f"${{{{ inputs.{name} }}}}" for name in QUESTIONS}
+    repository = {"REPOSITORY_OWNER": "${{ inputs.owner }}", "REPOSITORY_TOKEN": "${{ secrets.REPOSITORY_TOKEN }}"}
+    assert step["env"] == asked | repository
+    variables = {name: value for name, value in lab()["variables"].items() if name[:6] in ("ANSWER", "REPOSI")}
+    assert variables.keys() == {*asked, "REPOSITORY_OWNER"}
     for name, given in QUESTIONS.items():
         if isinstance(given, list):
             assert inputs[name]["options"] == given
@@ -80,25 +78,3 @@ def test_what_is_generated_is_pinned_as_this_repository_is():
     assert generated
     for name, pin in pins(WORKFLOWS.glob("*.yml")).items():
         assert generated[name] == pin
-
-
-def generate(folder: Path, **answers: str) -> subprocess.CompletedProcess:
-    given = {f"ANSWER_{name.upper()}": value for name, value in answers.items()}
-    return run([sys.executable, "-m", "ci.generate", folder], TEMPLATE, env=given)
-
-
-def test_the_form_becomes_a_packed_repository(tmp_path):
-    done = generate(tmp_path, project="late-trains", forge="gitlab", public="true", description="")
-    assert done.returncode == 0
-    with tarfile.open(tmp_path / "late-trains.tar.gz") as packed:
-        packed.extractall(tmp_path / "unpacked", filter="data")
-    made = tmp_path / "unpacked" / "late-trains"
-    assert (made / ".gitlab-ci.yml").exists()
-    assert run(["git", "status", "--porcelain"], made).stdout == ""
-
-
-def test_a_form_that_is_refused_leaves_nothing(tmp_path):
-    done = generate(tmp_path, project="Late Trains")
-    assert done.returncode == 1
-    assert "project" in done.stderr
-    assert not list(tmp_path.iterdir())

@@ -32,9 +32,9 @@ def forge(request, tmp_path):
             more = {"GITHUB_TOKEN": forges.TOKEN, "GITHUB_SHA": SHA, "REQUEST": "1"}
             yield double, {**address, **summary, **job, **more, "CML_HOME": CML}
     else:
-        with forges.gitlab() as (double, address):
+        with forges.gitlab(tmp_path) as (double, address):
             job = {"GITLAB_CI": "true", "CI_MERGE_REQUEST_IID": "7", "CI_MERGE_REQUEST_PROJECT_ID": "1"}
-            more = {"GITLAB_TOKEN": forges.TOKEN, "CI_COMMIT_SHA": SHA, "CI_PROJECT_URL": "http://gitlab.example/team/project"}
+            more = {"GITLAB_TOKEN": forges.TOKEN, "CI_COMMIT_SHA": SHA}
             yield double, {**address, **job, **more, "CML_HOME": CML}
 
 
@@ -70,21 +70,14 @@ def test_without_cml_the_api_edits_the_same_comment(baked, forge):
 def test_a_comment_beyond_the_first_page_is_found(baked, forge):
     double, environment = forge
     before, after = (35, 0) if isinstance(double, forges.GitHub) else (0, 125)
-    request = post_of(double)
     for number in range(before):
-        request(f"Remark {number}")
+        double.comment(f"Remark {number}")
     post(baked, "# First", environment)
     for number in range(after):
-        request(f"Remark {number}")
+        double.comment(f"Remark {number}")
     said = post(baked, "# Second", environment)
     assert "CML reads" in said
     assert [body.split("\n")[0] for body in own(double)] == ["# Second"]
-
-
-def post_of(double):
-    if isinstance(double, forges.GitLab):
-        return lambda body: double.notes.append({"id": len(double.notes) + 1, "body": body, "system": False})
-    return lambda body: double._emulated("POST", "/repos/team/project/issues/1/comments", {"body": body})
 
 
 def test_a_token_that_may_not_write_leaves_the_job_page(baked, forge):
@@ -114,3 +107,16 @@ def test_a_report_that_is_too_long_is_cut_with_a_note(baked, forge):
     (comment,) = own(double)
     assert len(comment) <= most
     assert "Cut here" in comment
+
+
+def test_the_commit_says_what_production_runs(baked, forge):
+    """A commit that did not get there; test_pipelines_*.py have those that did."""
+    double, environment = forge
+    said = speak(baked, "status", "--on-commit", env=environment, code=0).stdout
+    assert "not released: production runs nothing; the commit says so too" in said
+    assert double.status(SHA) == ("production", False, "not released: production runs nothing")
+    double.writable = False
+    said = speak(baked, "status", "--on-commit", env=environment, code=0).stdout
+    assert "the forge takes no status" in said
+    assert "403" in said
+    assert forges.TOKEN not in said

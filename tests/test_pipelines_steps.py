@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 from conftest import commit, render, run, speak
+from engines import forges
+from engines.forges import TOKEN
+from engines.repositories import over_http
+from engines.world import first
 
 NOWHERE = "http://127.0.0.1:9"
 GITHUB = {
@@ -23,6 +27,7 @@ GITLAB = {
     "CI_MERGE_REQUEST_PROJECT_ID": "1",
     "CI_MERGE_REQUEST_PROJECT_URL": f"{NOWHERE}/team/project",
     "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1",
+    "CI_PROJECT_ID": "1",
     "GITLAB_CI": "true",
 }
 CREDENTIALS = ["AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_ROLE_ARN", "DEPLOYMENTS", "GITHUB_TOKEN", "GITLAB_TOKEN"]
@@ -63,6 +68,15 @@ def test_a_release_needs_a_place_and_a_trained_model(bucket, tmp_path):
     assert outputs.read_text() == "heavy=false\nstale=false\n"
 
 
+def test_releases_that_may_overtake_each_other_are_told(bucket, tmp_path):
+    with forges.gitlab(tmp_path) as (double, address):
+        own = {"MLFLOW_TRACKING_URI": NOWHERE, "AWS_ACCESS_KEY_ID": "key", "DEPLOYMENTS": "/srv/late"}
+        job = NOTHING | GITLAB | address | own | {"CI_MERGE_REQUEST_IID": None, "GITLAB_TOKEN": forges.TOKEN}
+        assert "Releases may overtake" in speak(bucket, "preflight", env=job, code=0).stdout
+        double.turns = "oldest_first"
+        assert "Releases may overtake" not in speak(bucket, "preflight", env=job, code=0).stdout
+
+
 def test_an_own_runner_needs_nothing(directory):
     assert "training comes first" in speak(directory, "preflight", env=NOTHING, code=0).stdout
 
@@ -97,9 +111,9 @@ EDITS = {
 
 
 @pytest.mark.parametrize(("path", "old", "new", "stale"), EDITS.values(), ids=EDITS)
-def test_without_any_data_it_is_known_whether_to_train(default_trained, tmp_path, path, old, new, stale):
-    clone = tmp_path / "clone"
-    run(["git", "clone", "--quiet", default_trained, clone], tmp_path)
+def test_without_any_data_it_is_known_whether_to_train(shared, default_project, tmp_path, path, old, new, stale):
+    clone, trained = tmp_path / "clone", shared("first", lambda into: first(into, default_project))
+    run(["git", "clone", "--quiet", trained, clone], tmp_path)
     (clone / path).write_text((clone / path).read_text().replace(old, new, 1))
     said = speak(clone, "preflight", env=NOTHING, code=0).stdout
     assert f"stale = {str(stale).lower()}" in said
@@ -125,6 +139,33 @@ def test_without_a_token_gitlab_keeps_it_in_the_artifacts(written):
     said = speak(written, "commit", env=NOTHING | GITLAB | {"BRANCH": "change"}, code=2).stderr
     assert "GITLAB_TOKEN" in said
     assert "artifacts" in said.splitlines()[-1]
+
+
+FORGES = [pytest.param(GITHUB, "GITHUB_TOKEN", id="github"), pytest.param(GITLAB, "GITLAB_TOKEN", id="gitlab")]
+
+
+@pytest.mark.parametrize(("job", "name"), FORGES)
+def test_the_token_of_the_step_pushes_over_http_and_nothing_else_does(written, job, name):
+    """In a clone as a runner leaves it: a credential in the address, and a machine whose git knows a right one."""
+    job, helper = NOTHING | job | {"REQUEST": None, "BRANCH": "change"}, f"!echo username=x; echo password={TOKEN};"
+    with over_http(written.parent, TOKEN) as server:
+        address = f"{server.url}/origin.git".replace("://", "://gitlab-ci-token:of-the-job@")
+        for command in (["remote", "set-url", "origin", address], ["config", "credential.helper", helper]):
+            run(["git", *command], written)
+        assert "is on change" in speak(written, "commit", env=job | {name: TOKEN}, code=0).stdout
+        pushed = run(["git", "rev-parse", "change"], written.parent / "origin.git").stdout
+        assert pushed == run(["git", "rev-parse", "HEAD"], written).stdout
+        (written / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+        said = speak(written, "commit", env=job | {name: "of-somebody"}, code=2).stderr
+    assert f"refuses {name} to push to change" in said
+    assert "of-somebody" not in said
+    assert run(["git", "rev-parse", "change"], written.parent / "origin.git").stdout == pushed
+
+
+def test_checks_that_do_not_start_are_told(written):
+    job = NOTHING | GITHUB | {"BRANCH": "change", "BASE_REF": "origin/main", "GITHUB_TOKEN": TOKEN}
+    said = speak(written, "commit", env=job, code=2).stderr
+    assert "dvc.lock is on change, and the checks of request 1 did not start" in said
 
 
 def test_a_branch_that_moved_on_is_not_overwritten(written):

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -113,6 +114,7 @@ def place(gated, tmp_path_factory):
     try:
         place.stage("first")
         place.word("promote")
+        place.package = (place.project / "build" / "package.json").read_text()
         place.stage("second")
         place.first, place.second = place.digest(), place.digest("staging")
         with Callers(place) as place.callers:
@@ -152,6 +154,24 @@ def test_rollback_under_load_and_forward_again(place):
         assert place.digest() == place.second
     assert callers.failed == []
     assert set(callers.answers) == {200}
+
+
+def test_a_pipeline_leaves_alone_what_another_has_deployed_meanwhile(place):
+    """The first pipeline goes on after the second has deployed, verified and loaded: it judges and promotes nothing."""
+    package = place.project / "build" / "package.json"
+    own, judged = package.read_text(), (place.project / "reports" / "load.json").read_text()
+    package.write_text(place.package)
+    place.word("rollback")
+    try:
+        for name in ("verify", "load", "promote"):
+            said = place.word(name, code=2)
+            assert re.search(r"staging runs version 1 \(\w+\), and build/ holds version 1 \(\w+\) of commit \w+", said)
+    finally:
+        package.write_text(own)
+        (place.project / "reports" / "load.json").write_text(judged)
+    assert place.digest() == place.first
+    place.word("promote")
+    assert place.digest() == place.second
 
 
 def test_two_deployments_at_once_take_turns(place):
@@ -225,7 +245,7 @@ def test_a_checkout_without_anything_says_what_to_do(gated, tmp_path):
     bare = Place(project)
     assert "there is no package" in bare.word("deploy", code=2)
     assert "staging runs nothing" in bare.word("verify", code=2)
-    assert "staging runs nothing that answers" in bare.word("promote", code=2)
+    assert "staging runs nothing" in bare.word("promote", code=2)
     assert "nothing was ever promoted" in bare.word("deploy", "--to", "production", code=2)
     assert "no previous release" in bare.word("rollback", code=2)
     assert "production  runs nothing" in bare.word("status")

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from ci.deploy import staged
 from ci.environment import ROOT
 from deploy.client import Client
 from deploy.target import ENVIRONMENTS, read, target, write
@@ -85,7 +86,7 @@ def subject(given: argparse.Namespace) -> dict[str, Any]:
             "rows": read(ROOT / "build" / "rows.json"),
         }
     place = target()
-    running = place.running(given.on)
+    running = staged(place, ROOT) if given.on == "staging" else place.running(given.on)
     if not running:
         raise Unjudged(f"{given.on} runs nothing", "Deploy first.")
     return {

@@ -6,9 +6,12 @@ code) as outputs of a GitHub job; GitLab takes the first from the same patterns 
 
 import configparser
 import os
+import shutil
 import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
+
+import yaml
 
 from ci import forge
 from ci.stale import stale
@@ -33,6 +36,8 @@ def main(arguments: list[str]) -> None:
         if missing:
             what = "this pipeline lacks " + "; ".join(what for what, _ in missing)
             raise Unjudged(what, " ".join(dict.fromkeys(where for _, where in missing)))
+        if release and turns() not in ("", "oldest_first"):
+            say("Releases may overtake each other: let the resource group take the oldest first (docs/pipelines.md).")
         if release and not (ROOT / "dvc.lock").exists():
             heavy = False
             say("No model is trained yet (there is no dvc.lock): nothing is released.")
@@ -81,9 +86,34 @@ def needs(release: bool) -> list[tuple[str, str]]:
     if release and not os.environ.get("DEPLOYMENTS"):
         what = "DEPLOYMENTS, a folder of the runner for services that outlives its workspace"
         missing.append((what, f"Set it in {variables}."))
+    if release:
+        missing += image(variables, hosted)
     if gitlab and not os.environ.get("GITLAB_TOKEN"):
         say("No GITLAB_TOKEN: the report stays on the job's page, and dvc.lock is not committed back.")
     return missing
+
+
+def image(variables: str, hosted: bool) -> list[tuple[str, str]]:
+    """What is missing to push and sign the image; nothing where none is asked for."""
+    missing, where = [], os.environ.get("IMAGE_REGISTRY", "").lower()
+    known = all(map(os.environ.get, ("IMAGE_REGISTRY_USER", "IMAGE_REGISTRY_PASSWORD")))
+    own = where.partition("/")[0] in ("ghcr.io", os.environ.get("CI_REGISTRY", "ghcr.io").lower())
+    if where and hosted and not known and not own:
+        what = f"a login for {where} (IMAGE_REGISTRY_USER, IMAGE_REGISTRY_PASSWORD)"
+        missing.append((what, f"Set it in {variables}."))
+    signed = yaml.safe_load((ROOT / "gates.yaml").read_text())["image"]["signed"] or {}
+    if "key" in signed and not os.environ.get("COSIGN_KEY"):
+        what = "COSIGN_KEY, with which gates.yaml asks package to sign"
+        missing.append((what, f"Set it in {variables}, or `image.signed` to null (docs/image.md)."))
+    if signed and not shutil.which("cosign"):
+        say("No cosign on PATH: `package` and `deploy` fetch its release and check its hash.")
+    return missing
+
+
+def turns() -> str:
+    """Which release GitLab takes next where some wait; "" elsewhere, and where it does not say."""
+    at = forge.commit()
+    return at.turns("production") if at and at.kind == "gitlab" and at.token else ""
 
 
 def remote() -> str:

@@ -26,7 +26,7 @@ def begin(place: Target, action: str, to: Release, evidence: dict, at: MlflowCli
     former, running = history.line(history.ended()), place.running(NAME)
     before = former[-1] if former else None
     change = {
-        "id": uuid.uuid4().hex, "action": action, "by": who(), "at": now(), "pipeline": _pipeline(),
+        "id": uuid.uuid4().hex, "action": action, "by": who(), "at": now(), "pipeline": pipeline(),
         "to": to.dict(), "from": before and before.dict(), "healthy": bool(running and running.ready),
         "evidence": evidence, "aliases": _aliases(at) if at else None, "back": False,
     }  # fmt: skip
@@ -152,7 +152,7 @@ def _record(at: MlflowClient, change: Change) -> None:
     at.set_terminated(run.info.run_id, "FINISHED" if change["outcome"] == "done" else "FAILED")
 
 
-def _pipeline() -> str:
+def pipeline() -> str:
     """The address of the pipeline that this runs in, or nothing."""
     if "GITHUB_RUN_ID" in os.environ:
         return "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}".format_map(os.environ)

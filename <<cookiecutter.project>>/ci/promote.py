@@ -10,6 +10,7 @@ import yaml
 from mlflow.tracking import MlflowClient
 
 from ci import production, registry
+from ci.deploy import staged
 from deploy import history
 from deploy.lock import hold
 from deploy.target import ROOT, Release, Target, read, target
@@ -54,8 +55,8 @@ def promote(place: Target, case: tuple[Release, dict], ready_s: float, at: Mlflo
 
 def judged(place: Target, at: MlflowClient) -> tuple[Release, dict]:
     """The release that staging runs and the reports that passed exactly this one; raises Unjudged without them."""
-    running = place.running("staging")
-    if not (running and running.ready):
+    running = staged(place, ROOT)
+    if not running.ready:
         raise Unjudged("staging runs nothing that answers", "Call deploy, verify and load, then promote.")
     release = running.release
     registered = registry.by_number(at, release.version)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from ci import production, registry
+from ci import forge, production, registry
 from deploy import history
 from deploy.target import ENVIRONMENTS, ROOT, Running, Target, read, target
 from << cookiecutter.__package >>.outcome import Unjudged
@@ -19,9 +19,13 @@ ALIASES = ("candidate", "champion", "previous")
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="status", description=__doc__)
     parser.add_argument("--json", action="store_true", help="the same for machines")
-    as_json = parser.parse_args(arguments).json
+    about = "from a pipeline: also as a status on its commit, red unless production runs what that commit released"
+    parser.add_argument("--on-commit", action="store_true", help=about)
+    given = parser.parse_args(arguments)
     found = gather(target())
-    print(json.dumps(found, indent=2) if as_json else "\n".join(screen(found)))
+    print(json.dumps(found, indent=2) if given.json else "\n".join(screen(found)))
+    if given.on_commit:
+        print(f"status: {mark(found['environments']['production'])}")
 
 
 def gather(place: Target) -> dict[str, Any]:
@@ -59,6 +63,21 @@ def aliases() -> dict[str, Any]:
     except (MlflowException, Unjudged) as error:
         return {"address": registry.address(), "error": str(error)}
     return {"address": registry.address()} | {alias: version and version.number for alias, version in found.items()}
+
+
+def mark(seen: dict[str, Any] | None) -> str:
+    """Say on this pipeline's commit what production runs; returns what was said, or why nothing was."""
+    at = forge.commit()
+    if at is None or not at.token:
+        return "no token to put a status on the commit with; the page of this job says it"
+    what = f"version {seen['release']['version']} {seen['state']} in production" if seen else "production runs nothing"
+    released = bool(seen) and seen["release"]["git_sha"] == at.sha
+    text = what if released else f"not released: {what}"
+    try:
+        at.mark("production", released and seen["ready"], text, production.pipeline())
+    except forge.Refused as error:
+        return f"{text}; the forge takes no status: {error}"
+    return f"{text}; the commit says so too"
 
 
 def screen(found: dict[str, Any]) -> list[str]:

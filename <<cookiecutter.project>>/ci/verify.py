@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from ci.deploy import staged
 from deploy.client import Client
 from deploy.target import ENVIRONMENTS, ROOT, Release, read, target, write
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> None:
     environment = parser.parse_args(arguments).on
     gate = yaml.safe_load((ROOT / "gates.yaml").read_text())["verify"]
     place = target()
-    running = place.running(environment)
+    running = staged(place, ROOT) if environment == "staging" else place.running(environment)
     if not running:
         raise Unjudged(f"{environment} runs nothing", "Deploy first.")
     report = {"environment": environment, "version": running.release.version, "digest": running.release.digest}

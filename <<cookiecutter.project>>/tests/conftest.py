@@ -101,10 +101,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "validation": ["2013-01-16", "2013-01-19"],
         "test": ["2013-01-19", "2013-01-26"],
     }
-    params["train"] |= {"device": "cpu", "xgboost": {"n_estimators": 30, "early_stopping_rounds": 5, "max_depth": 3}}
+    params["train"] |= {"device": "cpu", "memory": "auto", "workers": 1}
+    params["train"] |= {"xgboost": {"n_estimators": 30, "early_stopping_rounds": 5, "max_depth": 3}}
     params["evaluate"]["minimum_slice_rows"] = 10
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHECKPOINTS", str(tmp_path / "checkpoints"))
     return tmp_path
 
 

@@ -113,6 +113,15 @@ def test_only_what_was_judged_is_promoted(place, released, tmp_path, changes, wh
     assert (place.running("production"), aliases(), records()) == (None, (None, None), [])
 
 
+def test_what_another_pipeline_has_deployed_is_not_promoted(place, released, tmp_path):
+    released("1", promoted=False)
+    release = place.running("staging").release
+    write(tmp_path / "build" / "package.json", release.dict() | {"digest": "sha256:0"})
+    with pytest.raises(Unjudged, match=r"staging runs version 1 .*, and build/ holds version 1"):
+        promote.main([])
+    assert place.running("production") is None
+
+
 @pytest.mark.parametrize("word", ["verify", "load"])
 def test_a_missing_judgement_is_not_a_pass(place, released, tmp_path, word):
     released("1", promoted=False)

@@ -33,6 +33,15 @@ def test_right_answers_pass(staged, tmp_path):
     assert (found["verdict"], found["rows"], found["digest"]) == ("pass", len(ROWS), release.digest)
 
 
+def test_what_another_pipeline_has_deployed_is_not_judged(staged, tmp_path):
+    release = staged().running("staging").release
+    write(tmp_path / "build" / "package.json", release.dict())
+    verify.main([])
+    write(tmp_path / "build" / "package.json", release.dict() | {"git_sha": "1" * 40})
+    with pytest.raises(Unjudged, match=r"build/ holds version 1 .* of commit 1111"):
+        verify.main([])
+
+
 def test_answers_that_are_off_fail(staged, tmp_path):
     staged(offset=2e-5)
     with pytest.raises(Bad, match="row 0 of 500"):

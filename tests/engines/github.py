@@ -28,9 +28,9 @@ class Run:
 
 
 class Hub:
-    """Runs the workflows of a repository. `origin` is its bare repository; `folder` takes what runs leave."""
+    """Runs the workflows of a repository. `origin` is its address; `folder` takes what runs leave."""
 
-    def __init__(self, origin: Path, folder: Path, api: str = "http://127.0.0.1:9", **variables: str) -> None:
+    def __init__(self, origin: str, folder: Path, api: str = "http://127.0.0.1:9", **variables: str) -> None:
         self.origin, self.folder, self.api, self.variables = origin, folder, api, variables
         self.runs = 0
 
@@ -41,6 +41,8 @@ class Hub:
         clone = folder / "clone"
         folder.mkdir(parents=True)
         subprocess.run(["git", "clone", "--quiet", "--branch", branch, self.origin, clone], check=True)
+        for path in clone.glob(".github/workflows/*.yml"):
+            path.write_text(without_queue(path.read_text()))
         (folder / "event.json").write_text(json.dumps(payload))
         ran = subprocess.run(
             [*self._command(event, workflow, folder), *self._options(folder, given)],
@@ -64,7 +66,7 @@ class Hub:
             "GITHUB_API_URL": self.api,
             "GITHUB_REPOSITORY": REPOSITORY,
             "RUNNER_ENVIRONMENT": "github-hosted",
-            "ORIGIN": f"file://{self.origin}",
+            "ORIGIN": self.origin,
             "ARTIFACTS": str(folder / "artifacts"),
             "ENGINES": str(HERE),
         }
@@ -78,6 +80,11 @@ class Hub:
             for name, value in values.items():
                 options += [option, f"{name}={value}"]
         return options
+
+
+def without_queue(workflow: str) -> str:
+    """A workflow as act and actionlint know them, which refuse `concurrency.queue` (rhysd/actionlint#657)."""
+    return workflow.replace(", queue: max }", " }")
 
 
 def _actions(clone: Path) -> dict[str, str]:
