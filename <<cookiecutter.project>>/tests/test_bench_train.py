@@ -9,6 +9,7 @@ from << cookiecutter.__package >>.outcome import Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
 
 
+@pytest.mark.processes
 def test_the_rows_are_repeated_with_noise_and_what_runs_here_is_measured(workplace, synthetic, capsys):
     for seed, name in enumerate(("train", "validation")):
         parquet.write_table(synthetic(SCHEMA, rows=300, seed=seed), f"data/{name}.parquet")

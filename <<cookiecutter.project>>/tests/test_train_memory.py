@@ -61,8 +61,8 @@ def test_pages_that_the_disk_does_not_hold_are_refused(tmp_path):
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_every_mode_ends_in_the_same_losses(workplace, schemas, synthetic, task):
     """To 2 %: quantiles of batches are merged from sketches."""
-    data = parts(workplace / "data", schemas[task], task, synthetic, rows=4_000)
-    found = {mode: train(data, Shelf("0" * 64, seconds=1e9), mode=mode, batch=900)[1] for mode in MODES}
+    data = parts(workplace / "data", schemas[task], task, synthetic, rows=1_000)
+    found = {mode: train(data, Shelf("0" * 64, seconds=1e9), mode=mode, batch=300)[1] for mode in MODES}
     best = {mode: min(line["validation"] for line in rounds) for mode, rounds in found.items()}
     assert best["quantile"] == pytest.approx(best["in_memory"], rel=0.02)
     assert best["external"] == pytest.approx(best["in_memory"], rel=0.02)

@@ -43,10 +43,10 @@ def boost(estimator: XGBModel, task: str, classes: int, device: str, data: Matri
                     left = (time.monotonic() - start) / (done - first) * (total - done)
                     loss = rounds[-1]["validation"]
                     print(f"train: round {done} of {total}, loss {loss:.5f}, at most {left:.0f} s left", flush=True)
-                if signals or shelf.due():
-                    saved = shelf.save(Reached(rounds, bytes(booster.save_raw())))
-                if signals:
-                    raise stopped(signals[0], done, saved)
+                asked = signals[:1]
+                saved = (asked or shelf.due()) and shelf.save(Reached(rounds, bytes(booster.save_raw())))
+                if asked:
+                    raise stopped(*asked, done, bool(saved))
     except (MemoryError, xgboost.core.XGBoostError) as error:
         if exhausted_memory(error):
             raise too_large(device) from error
@@ -60,8 +60,8 @@ def step(booster: xgboost.Booster, number: int, data: Matrices, given: dict[str,
     """Train the round after `number` others; returns its losses.
 
     `seed_per_iteration` makes the rows that are drawn depend on the number alone. The columns are drawn by a generator
-    that lives as long as XGBoost's tree updater (up to 3.3) and is saved nowhere: a new updater, which exchanging the
-    tree method and back brings at no measurable cost, makes them depend on the number too.
+    that lives as long as XGBoost's tree updater (before 3.3) and is saved nowhere: a new updater, which exchanging
+    the tree method and back brings at no measurable cost, makes them depend on the number too.
     """
     if number:
         booster.set_param({"tree_method": "approx"})
