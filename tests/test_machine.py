@@ -128,7 +128,7 @@ def test_two_trainings_take_turns_and_a_dead_one_holds_nothing(work, variables, 
     first, second, third = work("first", AT_WORK), work("second", AT_WORK), work("third")
     with training(first, variables) as holder:
         at_work(first, holder)
-        assert "nothing to train" in word(third, "train", env=variables, code=0).stdout
+        assert "nothing to train" in word(third, "train", env=variables | {"LOCK_WAIT_MINUTES": "0"}, code=0).stdout
         with training(second, variables) as waiting:
             until(lambda: "waiting for cpu" in said(second), waiting)
             assert f"held by flight-delays of {psutil.Process().username()} since " in said(second)
@@ -199,7 +199,7 @@ def test_the_memory_limit_of_a_cgroup_is_told_from_other_kills(work, variables, 
     with training(project, variables, limited) as made:
         assert made.wait(300) == 2
     *_, what, remedy = said(project).splitlines()
-    assert what.startswith("train: the memory limit of 0.7 GiB of this job was met: the kernel ended 1 process")
+    assert what.startswith("train: the memory limit of 0.7 GiB of this job was met: the kernel ended 1 process(es)")
     assert "Raise the memory limit" in remedy
     assert "cgroup limit" in word(project, "diagnose", env=variables, code=0).stdout
 

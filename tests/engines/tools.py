@@ -36,6 +36,7 @@ def npm(name: str) -> list[str]:
 
 
 FOREIGN = ("ACTIONS_", "AWS_ACCESS", "AWS_SECRET", "AWS_SESSION", "CI_", "GITHUB_", "GITLAB_", "MLFLOW_", "RUNNER_")
+FOREIGN += ("MAKE", "MFLAGS")  # or `make test ARGS=…` would hand its arguments to a `make test` that a pipeline runs
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -36,7 +36,8 @@ def counters() -> dict[str, int | str]:
     """What only grows: processes that the kernel ended for want of memory, in this cgroup and on the whole host, and
     how often a limit of the cgroup was met (version 2 alone tells). They compare only within one `group`."""
     own = next(_folders(), GROUPS)
-    kills = _pairs(own / "memory.events") or _pairs(own / "memory.oom_control")
+    files = ("memory.events.local", "memory.events", "memory.oom_control")
+    kills = next(filter(None, (_pairs(own / name) for name in files)), {})
     hits = [_pairs(folder / "memory.events").get("oom") for folder, _ in _limited()]
     found = {
         "group_kills": kills.get("oom_kill"),

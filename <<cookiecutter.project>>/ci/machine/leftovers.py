@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,8 +34,19 @@ def end(processes: Sequence[psutil.Process]) -> list[str]:
                 step(process)
             except psutil.NoSuchProcess:
                 continue
-        _, processes = psutil.wait_procs(processes, GRACE_S)
+        deadline = time.monotonic() + GRACE_S
+        while any(map(_runs, processes)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        processes = [process for process in processes if _runs(process)]
     return told
+
+
+def _runs(process: psutil.Process) -> bool:
+    """A container whose first process takes no care of orphans keeps the dead ones as zombies."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _command(process: psutil.Process) -> str:

@@ -53,14 +53,15 @@ def _counted(given: Evidence) -> Verdict | None:
         what = "the runner was lost: its machine was started anew while it trained"
         return Verdict("lost runner", what, f"Start the job again. {AGAIN}", _last(given))
     grown = {name: now[name] - before[name] for name in now if isinstance(now[name], int) and name in before}
-    same = before.get("group") == now.get("group")
-    if same and grown.get("group_kills") and given.limit and grown.get("limit_hits") != 0:
-        counted = f"the kernel ended {grown['group_kills']} process(es) of this cgroup"
+    own = grown.get("group_kills") if before.get("group") == now.get("group") else 0
+    if own and given.limit and grown.get("limit_hits") != 0:
+        counted = f"the kernel ended {own} process(es) of this cgroup for want of memory"
         what = f"the memory limit of {given.limit / host.GB:.1f} GiB of this job was met"
         remedy = f"Raise the memory limit of the job (the container's, the pod's or the service's). {LESS}."
         return Verdict("cgroup limit", what, remedy, (counted, *_last(given)))
-    if grown.get("host_kills") and _signal(given) in (0, 9):
-        counted = f"the kernel ended {grown['host_kills']} process(es) of this machine for want of memory"
+    # A kernel that does not count by cgroup counts everybody's.
+    if own or (own is None and grown.get("host_kills") and _signal(given) in (0, 9)):
+        counted = f"the kernel ended {own or grown['host_kills']} process(es) for want of memory"
         remedy = f"Use a larger machine, or end what else runs on it. {LESS}."
         return Verdict("host memory", "the machine ran out of memory", remedy, (counted, *_last(given)))
     return None
@@ -101,7 +102,7 @@ def _stopped(given: Evidence) -> Verdict:
         what = "the job was cancelled at the forge"
         return Verdict("cancelled", what, remedy, (f"ended {how}", *said, *_last(given)))
     kernel = "the kernel counted no process that it ended for want of memory"
-    kernel = kernel if "host_kills" in given.counters else "whether memory was short, this kernel does not tell"
+    kernel = kernel if "group_kills" in given.counters else "whether memory was short, the kernel does not tell"
     remedy = f"Find out who ends processes here. {AGAIN}"
     word = "stopped" if number in (signal.SIGTERM, signal.SIGINT) else "killed"
     return Verdict("killed", f"the training was {word}, {how}", remedy, (kernel, *said, *_last(given)))
