@@ -104,6 +104,10 @@ def test_the_readings_of_this_machine(monkeypatch):
     assert (read.required, read.driver, read.gpus) == (False, None, ())
 
 
+def test_a_disk_is_told_once(tmp_path):
+    assert list(host.disks(tmp_path, tmp_path / "to" / "be" / "made")) == [str(tmp_path)]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not devices.library(), reason="no NVIDIA driver is loaded here")
 def test_the_gpu_of_this_machine():

@@ -50,7 +50,7 @@ def read(needs: Mapping[str, float], device: str) -> Readings:
         device,
         required(),
         host.memory(),
-        {str(place): host.free(place) for place in (Path.cwd(), checkpoint.folder())},
+        host.disks(Path.cwd(), checkpoint.folder()),
         LOADED.exists(),
         driver,
         _built() if driver else None,

@@ -49,9 +49,17 @@ def counters() -> dict[str, int | str]:
 
 def free(place: Path) -> int:
     """Bytes that this user may still write there; `place` may yet have to be made."""
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(_there(place)).free
+
+
+def disks(*places: Path) -> dict[str, int]:
+    """Place -> free bytes, of every disk once."""
+    first = {_there(place).stat().st_dev: place for place in reversed(places)}
+    return {str(place): free(place) for place in places if place in first.values()}
+
+
+def _there(place: Path) -> Path:
+    return place if place.exists() else _there(place.parent)
 
 
 def boot() -> str:

@@ -35,10 +35,15 @@ def training(needed: Callable[[], bool]) -> Iterator[Callable[[str], None]]:
         if not held:
             yield lambda line: None
             return
-        journal.begin(run, names)
+        rows = before.judge(before.read(yaml.safe_load(Path("gates.yaml").read_text())["machine"], device))
+        try:
+            journal.begin(run, names)
+        except OSError:
+            before.show(rows)  # a full disk has a row of its own
+            raise
         watching = watch.Watch(bool(gpus))
         try:
-            before.show(before.judge(before.read(yaml.safe_load(Path("gates.yaml").read_text())["machine"], device)))
+            before.show(rows)
             if before.required() and device == "auto":
                 os.environ["DEVICE"] = "cuda"  # whose failure is one, where auto would take the CPU
             if gpus:
@@ -47,12 +52,15 @@ def training(needed: Callable[[], bool]) -> Iterator[Callable[[str], None]]:
             with watching:
                 yield watching.heard
         except BaseException as error:
-            raise explained(error, watching) from error
+            reason = explained(error, watching)
+            if reason is None:
+                raise
+            raise reason from error
         journal.add("end", code=0)
 
 
-def explained(error: BaseException, watching: watch.Watch) -> BaseException:
-    """The same error, or the reason that lies in the machine; either way the journal gets its end."""
+def explained(error: BaseException, watching: watch.Watch) -> Unjudged | None:
+    """The reason of a failure where it lies in the machine, or None; either way the journal gets its end."""
     end = {"code": 2, "what": f"{type(error).__name__}: {error}", "at": time.time(), **machine()}
     if isinstance(error, KeyboardInterrupt):
         end |= {"signal": signal.SIGINT}
@@ -61,6 +69,7 @@ def explained(error: BaseException, watching: watch.Watch) -> BaseException:
     with contextlib.suppress(OSError):  # on a full disk
         journal.add("end", **end)
     found = judge(collect(end, [*watching.tail]))
-    if isinstance(error, Unjudged) and found.kind in MACHINE:
-        return Unjudged(": ".join([found.what, *(["; ".join(found.evidence)] if found.evidence else [])]), found.remedy)
-    return error
+    if not isinstance(error, Unjudged) or found.kind not in MACHINE:
+        return None
+    evidence = "; ".join(found.evidence)
+    return Unjudged(f"{found.what}: {evidence}" if evidence else found.what, found.remedy)
