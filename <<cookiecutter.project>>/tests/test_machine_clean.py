@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 
 import psutil
@@ -31,26 +32,32 @@ def process(*command: str, **variables: str):
             made.kill()
 
 
-def begun(folder, process: int) -> None:
+@pytest.fixture
+def run() -> str:
+    """The mark of a training of this test's own: others run beside it."""
+    return uuid.uuid4().hex
+
+
+def begun(folder, run: str, process: int) -> None:
     (folder / "build" / "training").mkdir(parents=True)
-    entry = {"event": "begin", "run": "mine", "process": process, "created": 0.0}
+    entry = {"event": "begin", "run": run, "process": process, "created": 0.0}
     (folder / journal.JOURNAL).write_text(json.dumps(entry) + "\n")
 
 
-def test_processes_of_the_training_are_ended_and_no_others(tmp_path, monkeypatch, capsys):
+def test_processes_of_the_training_are_ended_and_no_others(tmp_path, monkeypatch, capsys, run):
     monkeypatch.chdir(tmp_path)
-    begun(tmp_path, os.getpid())
-    with process(TRAINING_RUN="mine") as mine, process(TRAINING_RUN="other") as other:
+    begun(tmp_path, run, os.getpid())
+    with process(TRAINING_RUN=run) as mine, process(TRAINING_RUN=f"not {run}") as other:
         clean.processes()
         assert not mine.is_running() or mine.status() == psutil.STATUS_ZOMBIE
         assert other.status() != psutil.STATUS_ZOMBIE
     assert f"process {mine.pid}" in capsys.readouterr().out
 
 
-def test_a_training_at_work_is_left_alone(tmp_path, monkeypatch):
+def test_a_training_at_work_is_left_alone(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
-    journal.begin("mine", ["cpu"])
-    with process(TRAINING_RUN="mine") as mine:
+    journal.begin(run, ["cpu"])
+    with process(TRAINING_RUN=run) as mine:
         clean.processes()
         assert mine.status() != psutil.STATUS_ZOMBIE
 
