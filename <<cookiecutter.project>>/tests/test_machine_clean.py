@@ -54,6 +54,12 @@ def test_processes_of_the_training_are_ended_and_no_others(tmp_path, monkeypatch
     assert f"process {mine.pid}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("run", ["", None])
+def test_no_mark_marks_nobody(run):
+    with process():
+        assert leftovers.marked(run) == []
+
+
 def test_a_training_at_work_is_left_alone(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
     journal.begin(run, ["cpu"])

@@ -76,6 +76,10 @@ def test_a_dead_holders_lock_is_taken_over(places, capsys):
     assert "its holder died: taken over" in said
 
 
+def test_a_note_is_one_line():
+    assert "\n" not in lock.told(NOTE | {"user": "ann\n::stop-commands::x"})
+
+
 def test_a_note_that_is_being_written_is_no_error(places):
     with lock.hold(["a"], NOTE, lambda: True):
         (places / "a.lock").write_text('{"run')

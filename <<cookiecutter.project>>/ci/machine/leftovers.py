@@ -18,7 +18,7 @@ def marked(run: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == run:
+            if process.pid != os.getpid() and process.environ().get(MARK, "") == run != "":
                 found.append(process)
         except psutil.Error:  # gone, or another user's
             continue

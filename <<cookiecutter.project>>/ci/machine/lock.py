@@ -52,7 +52,8 @@ def told(note: Mapping[str, Any]) -> str:
     if not note:
         return "a training that has left no note"
     where = f", {note['url']}" if note.get("url") else ""
-    return f"{note['project']} of {note['user']} since {note['since']} (process {note['process']}{where})"
+    said = f"{note['project']} of {note['user']} since {note['since']} (process {note['process']}{where})"
+    return " ".join(said.split())  # anybody can write it: no line of its own in a forge's log
 
 
 @contextlib.contextmanager
