@@ -9,7 +9,6 @@ repetition a millisecond later, so that the key stays unique; whole repetitions,
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from datetime import datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from bench.apart import apart
 from << cookiecutter.__package >>.columns import Boolean, Category, Number
 from << cookiecutter.__package >>.outcome import Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
@@ -59,13 +59,9 @@ def main(arguments: list[str]) -> int | None:
 
 def started(name: str, given: argparse.Namespace) -> dict[str, float]:
     """Run one contender in its own process and return what it says of itself."""
-    arguments = ["--run", name, "--rows", str(given.rows), "--file", str(given.file)]
     print(f"bench: {TITLES.get(name, 'making the rows')}", file=sys.stderr, flush=True)
-    code = f"import sys; from bench.check import main; sys.exit(main({arguments!r}))"
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise Unjudged(f"{TITLES.get(name, name)} failed with exit code {done.returncode}", "See its message above.")
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = ["--run", name, "--rows", str(given.rows), "--file", str(given.file)]
+    return apart("bench.check", arguments, TITLES.get(name, name))
 
 
 def child(name: str, file: Path, rows: int) -> None:

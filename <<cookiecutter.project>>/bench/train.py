@@ -8,7 +8,6 @@ also goes to build/bench/train.json and train.svg. Where there is no GPU, the CP
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow
 import pyarrow.parquet as parquet
 import yaml
 
+from bench.apart import apart
 from bench.serving.chart import bars
 from << cookiecutter.__package >>.columns import Number
 from << cookiecutter.__package >>.features import build
@@ -82,13 +82,9 @@ def repeat(file: Path, times: int) -> None:
 
 def started(device: str, file: Path, rounds: int) -> dict:
     """One training in a process of its own; returns what it says of itself."""
-    arguments = ["--run", device, "--file", str(file), "--rounds", str(rounds)]
     print(f"bench: {parquet.read_metadata(file).num_rows:,} rows on {device}", file=sys.stderr, flush=True)
-    code = f"import sys; from bench.train import main; sys.exit(main({arguments!r}))"
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise Unjudged(f"training on {device} failed with exit code {done.returncode}", "See its message above.")
-    return json.loads(done.stdout.splitlines()[-1])
+    arguments = ["--run", device, "--file", str(file), "--rounds", str(rounds)]
+    return apart("bench.train", arguments, f"training on {device}")
 
 
 def trained(device: str, file: Path, rounds: int) -> dict:

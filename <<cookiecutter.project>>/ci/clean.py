@@ -7,7 +7,8 @@ first, and nothing that is in use. It may be called at any time.
 import os
 from pathlib import Path
 
-from ci.machine import caches, host, journal, leftovers
+from ci.machine import caches, journal, leftovers
+from << cookiecutter.__package >> import host
 from << cookiecutter.__package >>.outcome import Unjudged
 
 

@@ -20,6 +20,7 @@ import psutil
 import yaml
 
 from ci.environment import INSIDE, ROOT, prepare
+from ci.machine.leftovers import end
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
 
@@ -265,12 +266,7 @@ def _stop() -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(int(pid.read_text()))
             if "mlflow" in process.cmdline():
-                family = [*process.children(recursive=True), process]
-                for one in family:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        one.terminate()
-                for one in psutil.wait_procs(family, timeout=10)[1]:
-                    one.kill()
+                end([*process.children(recursive=True), process])
         pid.unlink()
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from ci.machine import before, devices, host
+from ci.machine import before, devices
 from ci.machine.devices import Device, Driver, chosen
+from << cookiecutter.__package >> import host
 from << cookiecutter.__package >>.outcome import Unjudged
 
 GB = host.GB

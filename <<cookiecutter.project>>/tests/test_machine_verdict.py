@@ -2,9 +2,10 @@
 
 import pytest
 
-from ci.machine import host, journal
+from ci.machine import journal
 from ci.machine.evidence import Evidence
 from ci.machine.verdict import judge
+from << cookiecutter.__package >> import host
 
 KERNEL = {"group": "/sys/fs/cgroup/job", "group_kills": 0, "limit_hits": 0, "host_kills": 0}
 BEGIN = {"started": 1000.0, "boot": "a", "counters": KERNEL, "limit_s": None}

@@ -8,10 +8,11 @@ from sklearn.preprocessing import StandardScaler
 from trainings import parts, train
 
 from << cookiecutter.__package >>.features import build
+from << cookiecutter.__package >>.host import GB
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 from << cookiecutter.__package >>.train import matrix, memory
 from << cookiecutter.__package >>.train.checkpoint import Shelf
-from << cookiecutter.__package >>.train.memory import GB, MODES, Size, choose
+from << cookiecutter.__package >>.train.memory import MODES, Size, choose
 from << cookiecutter.__package >>.train.rows import learn
 
 # Rows of 100 columns: 10 GiB for XGBoost's index and its gradients, some 20 GiB more for the matrix.

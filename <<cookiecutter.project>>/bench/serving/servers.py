@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from bench.serving.client import pinned
+from ci.machine.leftovers import end
 from << cookiecutter.__package >>.outcome import Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
 
@@ -62,12 +63,7 @@ def serving(name: str, rows: int) -> Iterator[tuple[psutil.Process, str, bytes]]
             await_answer(process, address, body, name, log)
             yield process, address, body
         finally:
-            tree = [*process.children(recursive=True), process]
-            for one in tree:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.terminate()
-            for one in psutil.wait_procs(tree, timeout=10)[1]:
-                one.kill()
+            end([*process.children(recursive=True), process])
 
 
 def await_answer(process: psutil.Popen, address: str, body: bytes, name: str, log: Path) -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ci.machine import devices, host
+from ci.machine import devices
 from ci.machine.devices import Device, Driver
+from << cookiecutter.__package >> import host
+from << cookiecutter.__package >>.host import gib
 from << cookiecutter.__package >>.outcome import Unjudged
 from << cookiecutter.__package >>.train import checkpoint
 
@@ -74,18 +76,18 @@ def judge(given: Readings) -> list[Row]:
     """The rows of the screen, in order."""
     rows = [] if given.device == "cpu" else _gpu(given)
     need = given.needs["memory_gb"]
-    limit = f", the limit of this cgroup {_gb(given.memory.limit)}" if given.memory.limit else ""
+    limit = f", the limit of this cgroup {gib(given.memory.limit)}" if given.memory.limit else ""
     rows.append(
         Row(
             "host memory",
             given.memory.available >= need * host.GB,
-            f"{_gb(given.memory.available)} of {_gb(given.memory.total)} available{limit}; {need:g} needed",
+            f"{gib(given.memory.available)} of {gib(given.memory.total)} available{limit}; {need:g} needed",
             "End what else runs here, give the job more, or lower `machine` in gates.yaml.",
         )
     )
     need = given.needs["disk_gb"]
     for place, free in given.disks.items():
-        what = f"{_gb(free)} free at {place}; {need:g} needed"
+        what = f"{gib(free)} free at {place}; {need:g} needed"
         rows.append(Row("disk", free >= need * host.GB, what, "Free some: `python -m ci.clean` with a lower CACHE_GB."))
     return rows
 
@@ -116,8 +118,8 @@ def _driver(given: Readings) -> Row:
 
 def _device(given: Readings, device: Device) -> list[Row]:
     need, free = given.needs["device_memory_gb"], device.total - device.used
-    running = ", ".join(f"process {number} ({_gb(held)})" for number, held in device.processes)
-    memory = f"{_gb(free)} of {_gb(device.total)} free on {device.name}, {device.id}; {need:g} needed"
+    running = ", ".join(f"process {number} ({gib(held)})" for number, held in device.processes)
+    memory = f"{gib(free)} of {gib(device.total)} free on {device.name}, {device.id}; {need:g} needed"
     alone = not (running and given.required)  # a person's own machine may be shared with its screen
     others = "End it: nothing else may use the GPU of a runner."
     return [
@@ -144,10 +146,6 @@ def asked(params: Mapping[str, Any]) -> str:
     if params["train"]["estimator"] != "xgboost":
         return "cpu"
     return os.environ.get("DEVICE") or params["train"]["device"]
-
-
-def _gb(size: int | None) -> str:
-    return f"{(size or 0) / host.GB:.1f} GiB"
 
 
 def _dotted(version: tuple[int, int]) -> str:

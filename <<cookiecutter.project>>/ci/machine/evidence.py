@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ci.machine import host, journal, watch
-
-TAIL = 200  # lines of output
+from ci.machine import journal, watch
+from << cookiecutter.__package >> import host
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def collect(end: Mapping[str, Any] | None = None, output: Sequence[str] | None =
     end = end or events.get("end", {})
     seen = machine() | end
     if output is None:
-        output = journal.OUTPUT.read_text().splitlines()[-TAIL:] if journal.OUTPUT.exists() else []
+        output = journal.OUTPUT.read_text().splitlines()[-watch.TAIL:] if journal.OUTPUT.exists() else []
     return Evidence(
         begin=events.get("begin", {}),
         end=end,

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from ci.machine import host
+from << cookiecutter.__package >> import host
 
 FOLDER = Path("build/training")  # an artifact of the job
 JOURNAL = FOLDER / "journal.jsonl"

@@ -8,8 +8,9 @@ import re
 import signal
 from typing import NamedTuple
 
-from ci.machine import host
 from ci.machine.evidence import Evidence
+from << cookiecutter.__package >> import host
+from << cookiecutter.__package >>.host import gib
 
 GPU_MEMORY = re.compile(r"out of memory on the GPU|cudaErrorMemoryAllocation|CUDA\w*:? ?(error: )?out of memory", re.I)
 HOST_MEMORY = re.compile(r"out of memory on this machine|MemoryError|std::bad_alloc|Cannot allocate memory", re.I)
@@ -56,7 +57,7 @@ def _counted(given: Evidence) -> Verdict | None:
     own = grown.get("group_kills") if before.get("group") == now.get("group") else 0
     if own and given.limit and grown.get("limit_hits") != 0:
         counted = f"the kernel ended {own} process(es) of this cgroup for want of memory"
-        what = f"the memory limit of {given.limit / host.GB:.1f} GiB of this job was met"
+        what = f"the memory limit of {gib(given.limit)} of this job was met"
         remedy = f"Raise the memory limit of the job (the container's, the pod's or the service's). {LESS}."
         return Verdict("cgroup limit", what, remedy, (counted, *_last(given)))
     # A kernel that does not count by cgroup counts everybody's.

@@ -12,7 +12,9 @@ from typing import Any, Self
 
 import psutil
 
-from ci.machine import devices, host, journal
+from ci.machine import devices, journal
+from << cookiecutter.__package >> import host
+from << cookiecutter.__package >>.host import gib
 
 EVERY_S = 5.0  # between two samples
 SILENCE_S = 50.0  # of the training, then the watch speaks: a forge may drop a job that says nothing
@@ -103,8 +105,8 @@ def _append(path: Path, text: str) -> None:
 
 def life(row: Mapping[str, float | None], gpus: Sequence[devices.Device]) -> str:
     """How long and with how much memory, for the log."""
-    held = [f"{gpu.used / host.GB:.1f} of {gpu.total / host.GB:.1f} GiB of {gpu.name}" for gpu in gpus]
-    own = f"{row['host_mb'] * host.MB / host.GB:.1f} of {host.memory().most / host.GB:.1f} GiB of the host"
+    held = [f"{gib(gpu.used)} of {gib(gpu.total)} of {gpu.name}" for gpu in gpus]
+    own = f"{gib(row['host_mb'] * host.MB)} of {gib(host.memory().most)} of the host"
     return ", ".join([f"{row['seconds'] / 60:.0f} min", *held, own])
 
 

@@ -52,7 +52,7 @@ def boost(estimator: XGBModel, task: str, classes: int, device: str, data: Matri
             raise too_large(device) from error
         raise
     required(booster, device)
-    keep(estimator, booster[: int(best(rounds)["round"])] if patience else booster)
+    keep(estimator, booster, rounds)
     return rounds
 
 
@@ -84,8 +84,13 @@ def parameters(estimator: XGBModel, task: str, classes: int, device: str) -> dic
     return {**given, "device": device, "eval_metric": LOSS[task], "seed_per_iteration": True}
 
 
-def keep(estimator: XGBModel, booster: xgboost.Booster) -> None:
-    """Put the model into the estimator, without what depends on the machine or on how it came about."""
+def keep(estimator: XGBModel, booster: xgboost.Booster, rounds: Rounds) -> None:
+    """Put the model, up to its best round where it stops early, into the estimator.
+
+    Without what depends on the machine or on how it came about.
+    """
+    if estimator.early_stopping_rounds:
+        booster = booster[: int(best(rounds)["round"])]
     given = estimator.get_params()
     estimator.load_model(bytearray(booster.save_raw()))
     estimator.set_params(**given)

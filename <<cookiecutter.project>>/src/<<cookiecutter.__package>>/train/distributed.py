@@ -20,7 +20,7 @@ from ..outcome import Bad, Unjudged
 from .boost import LINES, keep, parameters
 from .device import required
 from .matrix import Parts, size
-from .rounds import LOSS, Rounds, best
+from .rounds import LOSS, Rounds
 from .rows import Rows, learn
 
 REMEDY = "Its packages are the group `distributed`, which `make train` installs where params.yaml asks for workers."
@@ -74,8 +74,7 @@ def boost(pipeline: Pipeline, task: str, classes: int, device: str, parts: Parts
     losses = [found["history"][name][LOSS[task]] for name in ("train", "validation")]
     pairs = enumerate(zip(*losses, strict=True), start=1)
     rounds = [{"round": number, "train": first, "validation": second} for number, (first, second) in pairs]
-    booster = found["booster"]
-    keep(estimator, booster[: int(best(rounds)["round"])] if estimator.early_stopping_rounds else booster)
+    keep(estimator, found["booster"], rounds)
     return rounds
 
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from .. import host as machine
+from ..host import gib
 from ..outcome import Bad, Unjudged
 
 MODES = ("in_memory", "quantile", "external")
-GB = 2**30
 MARGIN = 0.8  # of what is free
 # Bytes on the host: of a value in the frame, of a cell of the matrix, of one in the index.
 VALUE, CELL, INDEX = 24, 4, 6
@@ -81,11 +80,11 @@ def choose(
 
     mode = next((mode for mode in MODES if fits(mode)), MODES[-1]) if asked == "auto" else asked
     said = f"memory {mode}: {size.rows:,} rows of {size.columns:,} columns take about "
-    said += f"{_gb(size.host(mode, device))} of {_gb(free)} free"
+    said += f"{gib(size.host(mode, device))} of {gib(free)} free"
     if room is not None:
-        said += f", and {_gb(size.gpu(mode))} of {_gb(room)} free on the GPU"
+        said += f", and {gib(size.gpu(mode))} of {gib(room)} free on the GPU"
     if mode != MODES[0] and asked == "auto":
-        said += f"; {MODES[0]} would take {_gb(size.host(MODES[0], device))}"
+        said += f"; {MODES[0]} would take {gib(size.host(MODES[0], device))}"
     return mode, said
 
 
@@ -93,27 +92,13 @@ def room_on_disk(place: Path, size: Size) -> None:
     """Raise Unjudged where the pages of `external` would not fit."""
     need, free = size.cells * PAGE, shutil.disk_usage(place).free
     if need > free:
-        what = f"training from disk takes about {_gb(need)}, and {place.absolute()} has {_gb(free)} free"
+        what = f"training from disk takes about {gib(need)}, and {place.absolute()} has {gib(free)} free"
         raise Unjudged(what, "Free some, or train where there is more memory.")
 
 
 def free_host() -> int:
     """Bytes that a process gets without swapping, also under the limits of its cgroup."""
-    left = [psutil.virtual_memory().available]
-    for line in _text(Path("/proc/self/cgroup")).splitlines():
-        _, kinds, path = line.split(":", 2)
-        if kinds not in ("", "memory"):
-            continue
-        top = Path("/sys/fs/cgroup", kinds)
-        own = top / path.strip("/")
-        for group in (own, *own.parents) if own.is_dir() else (top,):  # inside a container the path is the host's
-            limit = _text(group / "memory.max") or _text(group / "memory.limit_in_bytes")
-            used = _text(group / "memory.current") or _text(group / "memory.usage_in_bytes")
-            if limit.isdigit() and used.isdigit():
-                left.append(max(int(limit) - int(used), 0))
-            if group == top:
-                break
-    return min(left)
+    return machine.memory().available
 
 
 def free_gpu() -> int | None:
@@ -130,14 +115,3 @@ def free_gpu() -> int | None:
         return pynvml.nvmlDeviceGetMemoryInfo(handle).free
     except pynvml.NVMLError:
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
-def _gb(size: float) -> str:
-    return f"{size / GB:.1f} GiB"

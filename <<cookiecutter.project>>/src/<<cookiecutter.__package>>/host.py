@@ -12,6 +12,10 @@ UNLIMITED = 2**60  # version 1 of cgroups shows "no limit" as a number near 2**6
 MB, GB = 2**20, 2**30
 
 
+def gib(size: float) -> str:
+    return f"{size / GB:.1f} GiB"
+
+
 @dataclass(frozen=True)
 class Memory:
     """In bytes. `available` is what a new process gets without swapping, under the limit of the cgroup too."""
