@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 CHOICES = {
     "forge": ["github", "gitlab", "both"],
+    "target": ["process", "compose", "kubernetes"],
     "python": ["3.11", "3.12", "3.13"],
     "licence": ["MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"],
 }

@@ -120,6 +120,7 @@ REFUSED = {
     "slash at the end": ("remote", "s3://bucket/prefix/"),
     "variable in the remote": ("remote", "../$HOME"),
     "unknown Python": ("python", "3.9"),
+    "unknown target": ("target", "mainframe"),
     "unknown licence": ("licence", "WTFPL"),
     "unknown forge": ("forge", "sourcehut"),
     "package that is not the project's": ("__package", "os"),

@@ -100,6 +100,7 @@ def gated(default_trained, tmp_path_factory):
     gates["load"] |= {"rate": 100, "duration_s": 3, "warmup_s": 1, "minimum_requests": 200}
     gates["load"] |= {"p95_ms": 500, "p99_ms": 1000, "achieved": 0.5}
     gates["load"]["champion"] |= {"minimum_requests": 20, "allowance_ms": 200}
+    gates["release"] |= {"watch_s": 0.5, "minimum_requests": 50, "allowance_ms": 1000}
     (made / "gates.yaml").write_text(yaml.safe_dump(gates))
     commit(made, "A short load test")
     for name in ("report", "gate"):
@@ -185,7 +186,7 @@ def test_two_deployments_at_once_take_turns(place):
 
 
 def test_a_release_that_does_not_start_leaves_the_old_one(place):
-    settings = place.project / "deploy" / "process.yaml"
+    settings = place.project / "deploy" / "settings.yaml"
     before = settings.read_text()
     settings.write_text(before.replace("variables: {}", "variables: { SERVICE_ROWS: none }"))
     try:

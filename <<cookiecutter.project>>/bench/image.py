@@ -19,7 +19,8 @@ import yaml
 from ci.image import build, judge, make
 from ci.image.engine import Engine, Failed, explained
 from deploy.client import Client
-from deploy.target import ROOT, read
+from deploy.store import read
+from deploy.target import ROOT
 from << cookiecutter.__package >>.outcome import Unjudged
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 
 from ci.image import trust
-from deploy import history
-from deploy.lock import hold
-from deploy.target import ENVIRONMENTS, ROOT, Release, Running, Target, read, target
+from deploy.history import History
+from deploy.store import read
+from deploy.target import ENVIRONMENTS, ROOT, Release, Running, Target, start, target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 PACKAGE = Path("build", "package.json")
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
     environment = parser.parse_args(arguments).to
     gates = yaml.safe_load((ROOT / "gates.yaml").read_text())
     limits, place = gates["release"], target()
-    with hold(environment, "deploy", limits["wait_s"]):
+    with place.store.hold(environment, "deploy", limits["wait_s"]):
         before = place.running(environment)
         if environment == "staging":
             print(f"deploy: the package is {trust.check(ROOT / PACKAGE, gates['image'])}")
@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> None:
             release = before.release
         else:
             raise Unjudged("nothing was ever promoted to production", "Deploy to staging, verify, load, then promote.")
-        place.start(environment, release)
+        start(place, environment, release)
         if environment == "staging":
-            place.forget_others([release, *history.needed(limits["keep"])])
+            place.forget_others([release, *History(place.store).needed(limits["keep"])])
     instead = f" in place of {before.release}" if before and before.release != release else ""
     print(f"deploy: {environment} runs {release}{instead} at {place.address(environment)}")
 

@@ -21,7 +21,9 @@ import yaml
 from ci.deploy import staged
 from ci.environment import ROOT
 from deploy.client import Client
-from deploy.target import ENVIRONMENTS, read, target, write
+from deploy.releases import rows
+from deploy.store import read, write
+from deploy.target import ENVIRONMENTS, target
 from load.judge import Objective, Side, doubt, late, objectives, side
 from << cookiecutter.__package >>.outcome import Bad, Outcome, Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
@@ -94,7 +96,7 @@ def subject(given: argparse.Namespace) -> dict[str, Any]:
         "address": place.address(given.on),
         "version": given.version or running.release.version,
         "digest": running.release.digest,
-        "rows": read(place.folder(running.release) / "rows.json"),
+        "rows": rows(running.release),
     }
 
 

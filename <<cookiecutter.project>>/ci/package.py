@@ -29,7 +29,7 @@ from ci.lineage import METRICS, MODEL, lineage, recorded
 from ci.registry import MODEL as NAME
 from ci.registry import TRAINING, Version, by_md5, client, download, experiment, register
 from deploy.releases import digest
-from deploy.target import read, write
+from deploy.store import read, write
 from service.model import predictions
 from << cookiecutter.__package >>.columns import Number
 from << cookiecutter.__package >>.outcome import Bad, Unjudged

@@ -14,43 +14,47 @@ from mlflow.tracking import MlflowClient
 
 from ci import registry
 from ci.verify import smoke
-from deploy import history
-from deploy.history import NAME, Change
-from deploy.lock import now, who
-from deploy.target import Release, Target
+from deploy import stepwise
+from deploy.history import NAME, Change, History, line
+from deploy.store import now, who
+from deploy.target import Release, Target, start
 from << cookiecutter.__package >>.outcome import Bad, Outcome, Unjudged
 
 
 def begin(place: Target, action: str, to: Release, evidence: dict, at: MlflowClient | None = None) -> Change:
     """Write down a change to the release `to` and everything that is needed to put production back."""
-    former, running = history.line(history.ended()), place.running(NAME)
+    past, running = History(place.store), place.running(NAME)
+    former = line(past.ended())
     before = former[-1] if former else None
     change = {
         "id": uuid.uuid4().hex, "action": action, "by": who(), "at": now(), "pipeline": pipeline(),
         "to": to.dict(), "from": before and before.dict(), "healthy": bool(running and running.ready),
         "evidence": evidence, "aliases": _aliases(at) if at else None, "back": False,
     }  # fmt: skip
-    history.begin(change)
+    past.begin(change)
     return change
 
 
-def complete(place: Target, change: Change, ready_s: float, at: MlflowClient | None = None) -> None:
-    """Bring the change about; on any failure put everything back and raise Bad."""
-    to = Release.of(change["to"])
+def complete(place: Target, change: Change, limits: dict, at: MlflowClient | None = None) -> None:
+    """Bring the change about, a promotion step by step; on any failure put everything back and raise Bad."""
+    to, past = Release.of(change["to"]), History(place.store)
     try:
         place.settle(NAME)
         running = place.running(NAME)
         if not (running and running.release == to and running.ready):
-            place.start(NAME, to)
-        _answers(place, to, ready_s)
+            if running and running.ready and change["action"] == "promote":
+                stepwise.move(place, NAME, to, limits)
+            else:
+                start(place, NAME, to)
+        _answers(place, to, limits["ready_s"])
         if at:
-            _set_aliases(at, _wanted_aliases([*history.ended(), change | {"outcome": "done"}]))
+            _set_aliases(at, _wanted_aliases([*past.ended(), change | {"outcome": "done"}]))
     except Exception as error:
         why = error.what if isinstance(error, Outcome) else f"{type(error).__name__}: {error}"
         left = put_back(place, change)
-        settled()
+        settled(past)
         raise Bad(f"{to} was not brought to production: {why}; {left}", f"See {place.logs(NAME)}.") from error
-    history.end(change, "done")
+    past.end(change, "done")
 
 
 def put_back(place: Target, change: Change) -> str:
@@ -58,8 +62,9 @@ def put_back(place: Target, change: Change) -> str:
 
     Raises Bad where that fails too: the change stays written down, and the next call tries again.
     """
+    past = History(place.store)
     change["back"] = True
-    history.begin(change)
+    past.begin(change)
     place.settle(NAME)
     before = change["from"] and Release.of(change["from"])
     if before is None:
@@ -68,32 +73,32 @@ def put_back(place: Target, change: Change) -> str:
         running = place.running(NAME)
         if not (running and running.release == before and running.ready):
             try:
-                place.start(NAME, before)
+                start(place, NAME, before)
             except Bad as error:
                 if change["healthy"]:
                     remedy = "Call again, or go to another version: `make rollback ARGS=VERSION`."
                     raise Bad(f"production could not be put back: {error.what}", remedy) from error
-    history.end(change, "put back")
+    past.end(change, "put back")
     return f"production runs {before} as before" if before else "production runs nothing, as before"
 
 
-def settle(at: MlflowClient) -> None:
+def settle(past: History, at: MlflowClient) -> None:
     """Tell the registry what it has not heard: the aliases, and a run for each change."""
-    changes = history.ended()
+    changes = past.ended()
     if all(change["recorded"] for change in changes):
         return
-    _set_aliases(at, _wanted_aliases(changes) if history.line(changes) else changes[-1]["aliases"] or {})
+    _set_aliases(at, _wanted_aliases(changes) if line(changes) else changes[-1]["aliases"] or {})
     for change in changes:
         if not change["recorded"]:
             _record(at, change)
             change["recorded"] = True
-            history.keep(changes)
+            past.keep(changes)
 
 
-def settled() -> None:
+def settled(past: History) -> None:
     """Settle if the registry answers; otherwise say that it has to wait."""
     try:
-        settle(connect())
+        settle(past, connect())
     except (MlflowException, Unjudged) as error:
         print(f"{error}\n  -> Aliases and record wait for the next promote, rollback or status that reaches it.")
 
@@ -116,8 +121,8 @@ def _answers(place: Target, release: Release, limit_s: float) -> None:
 
 
 def _wanted_aliases(changes: list[Change]) -> dict[str, str | None]:
-    line = history.line(changes)
-    return {"champion": line[-1].version, "previous": line[-2].version if len(line) > 1 else None}
+    releases = line(changes)
+    return {"champion": releases[-1].version, "previous": releases[-2].version if len(releases) > 1 else None}
 
 
 def _aliases(at: MlflowClient) -> dict[str, str | None]:

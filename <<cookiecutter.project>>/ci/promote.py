@@ -11,9 +11,9 @@ from mlflow.tracking import MlflowClient
 
 from ci import production, registry
 from ci.deploy import staged
-from deploy import history
-from deploy.lock import hold
-from deploy.target import ROOT, Release, Target, read, target
+from deploy.history import NAME, Change, History, line
+from deploy.store import read
+from deploy.target import ROOT, Release, Target, target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 
@@ -21,36 +21,37 @@ def main(arguments: list[str]) -> None:
     argparse.ArgumentParser(prog="promote", description=__doc__).parse_args(arguments)
     limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
     place = target()
-    with hold(history.NAME, "promote", limits["wait_s"]):
+    past = History(place.store)
+    with place.store.hold(NAME, "promote", limits["wait_s"]):
         at = production.connect()
-        production.settle(at)
+        production.settle(past, at)
         staged = place.running("staging")
-        pending = history.under_way()
+        pending = past.under_way()
         if pending:
-            resume(place, pending, limits["ready_s"], at)
+            resume(place, pending, limits, at)
         if not (pending and staged and pending["to"] == staged.release.dict() and not pending["back"]):
-            promote(place, judged(place, at), limits["ready_s"], at)
-        production.settled()
+            promote(place, judged(place, at), limits, at)
+        production.settled(past)
 
 
-def resume(place: Target, pending: history.Change, ready_s: float, at: MlflowClient) -> None:
+def resume(place: Target, pending: Change, limits: dict, at: MlflowClient) -> None:
     """End the change that an earlier call has left: forward, or back if it was being put back."""
     what = f"promote: the {pending['action']} of version {pending['to']['version']} of {pending['at']} was interrupted"
     if pending["back"]:
         print(f"{what}; {production.put_back(place, pending)}")
     else:
-        production.complete(place, pending, ready_s, at)
+        production.complete(place, pending, limits, at)
         print(f"{what}; it is completed")
 
 
-def promote(place: Target, case: tuple[Release, dict], ready_s: float, at: MlflowClient) -> None:
+def promote(place: Target, case: tuple[Release, dict], limits: dict, at: MlflowClient) -> None:
     release, evidence = case
-    line, running = history.line(history.ended()), place.running(history.NAME)
-    if running and running.ready and running.release == release and line[-1:] == [release]:
+    past, running = line(History(place.store).ended()), place.running(NAME)
+    if running and running.ready and running.release == release and past[-1:] == [release]:
         print(f"promote: production already runs {release}")
         return
-    production.complete(place, production.begin(place, "promote", release, evidence, at), ready_s, at)
-    print(f"promote: production runs {release} at {place.address(history.NAME)}")
+    production.complete(place, production.begin(place, "promote", release, evidence, at), limits, at)
+    print(f"promote: production runs {release} at {place.address(NAME)}")
 
 
 def judged(place: Target, at: MlflowClient) -> tuple[Release, dict]:

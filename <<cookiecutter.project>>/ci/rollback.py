@@ -8,8 +8,7 @@ import argparse
 import yaml
 
 from ci import production
-from deploy import history
-from deploy.lock import hold
+from deploy.history import NAME, History, line
 from deploy.target import ROOT, Release, Target, target
 from << cookiecutter.__package >>.outcome import Unjudged
 
@@ -20,35 +19,35 @@ def main(arguments: list[str]) -> None:
     version = parser.parse_args(arguments).version
     limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
     place = target()
-    with hold(history.NAME, "rollback", limits["wait_s"]):
-        pending = history.under_way()
+    past = History(place.store)
+    with place.store.hold(NAME, "rollback", limits["wait_s"]):
+        pending = past.under_way()
         if pending and not version and pending["action"] == "promote":
             print(f"rollback: the promotion of version {pending['to']['version']} was interrupted")
             print(f"rollback: {production.put_back(place, pending)}")
         else:
-            back_to(place, wanted(place, version), limits["ready_s"])
-        production.settled()
+            back_to(place, wanted(place, version), limits)
+        production.settled(past)
 
 
-def back_to(place: Target, release: Release, ready_s: float) -> None:
-    production.complete(place, production.begin(place, "rollback", release, {}), ready_s)
-    print(f"rollback: production runs {release} at {place.address(history.NAME)}")
+def back_to(place: Target, release: Release, limits: dict) -> None:
+    production.complete(place, production.begin(place, "rollback", release, {}), limits)
+    print(f"rollback: production runs {release} at {place.address(NAME)}")
 
 
 def wanted(place: Target, version: str | None) -> Release:
     """The release to go back to; raises Unjudged where there is none, or its files are gone."""
-    changes = history.ended()
-    line = history.line(changes)
+    changes = History(place.store).ended()
     ran = [Release.of(change["to"]) for change in changes if change["outcome"] == "done"]
     if version:
         found = [release for release in ran if release.version == version]
         what = f"production has never run version {version}"
     else:
-        found, what = line[:-1], "production has no previous release"
+        found, what = line(changes)[:-1], "production has no previous release"
     if not found:
         versions = ", ".join(dict.fromkeys(release.version for release in ran)) or "none"
         raise Unjudged(what, f"Versions that it has run: {versions}. `make rollback ARGS=VERSION` names one.")
-    if not place.folder(found[-1]).exists():
-        what = f"{found[-1]} is no longer kept here"
+    if not place.kept(found[-1]):
+        what = f"{found[-1]} is no longer kept"
         raise Unjudged(what, "Check its git commit out, call package, deploy, verify, load and promote.")
     return found[-1]

@@ -8,8 +8,9 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from ci import forge, production, registry
-from deploy import history
-from deploy.target import ENVIRONMENTS, ROOT, Running, Target, read, target
+from deploy.history import History, line
+from deploy.store import read
+from deploy.target import ENVIRONMENTS, ROOT, Running, Target, target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 GATES = ("gate", "verify", "load")
@@ -29,13 +30,14 @@ def main(arguments: list[str]) -> None:
 
 
 def gather(place: Target) -> dict[str, Any]:
-    changes = history.ended()
+    past = History(place.store)
+    changes = past.ended()
     return {
         "environments": {environment: describe(place, environment) for environment in ENVIRONMENTS},
-        "registry": aliases(),
+        "registry": aliases(past),
         "gates": {word: read(ROOT / "reports" / f"{word}.json") for word in GATES},
-        "under_way": history.under_way(),
-        "back": [asdict(release) for release in reversed(history.line(changes)[:-1])],
+        "under_way": past.under_way(),
+        "back": [asdict(release) for release in reversed(line(changes)[:-1])],
         "unrecorded": sum(not change["recorded"] for change in changes),
     }
 
@@ -54,11 +56,11 @@ def state(running: Running) -> str:
     return "runs" if running.ready else "does not answer"
 
 
-def aliases() -> dict[str, Any]:
+def aliases(past: History) -> dict[str, Any]:
     """The versions behind the aliases, after telling the registry what it has missed; or why it cannot say."""
     try:
         at = production.connect()
-        production.settle(at)
+        production.settle(past, at)
         found = {alias: registry.by_alias(at, alias) for alias in ALIASES}
     except (MlflowException, Unjudged) as error:
         return {"address": registry.address(), "error": str(error)}
@@ -92,6 +94,9 @@ def screen(found: dict[str, Any]) -> list[str]:
         lines.append(f"{'':<11} since {seen['since']} by {seen['by']}; commit {release['git_sha'][:12]}")
         lines.append(f"{'':<11} digest {release['digest']}, model {release['model_md5']}")
         lines.append(f"{'':<11} log {seen['logs']}")
+        if seen["candidate"]:
+            what = f"version {seen['candidate']['version']} is coming in, with {seen['share']:g}% of the connections"
+            lines.append(f"{'':<11} {what}")
     known = found["registry"]
     said = known.get("error") or ", ".join(f"{alias} {known[alias] or 'none'}" for alias in ALIASES)
     lines.append(f"{'registry':<11} {said}; {known['address']}")

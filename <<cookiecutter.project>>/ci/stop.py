@@ -1,12 +1,11 @@
 """End every process of staging and production on this target; what they were given stays on record."""
 
-from deploy.lock import hold
 from deploy.target import ENVIRONMENTS, target
 
 
 def main(arguments: list[str]) -> None:
     place = target()
     for environment in arguments or ENVIRONMENTS:
-        with hold(environment, "stop", 60):
+        with place.store.hold(environment, "stop", 60):
             stopped = place.stop(environment)
         print(f"stop: {environment} {'stopped' if stopped else 'was not running'}")

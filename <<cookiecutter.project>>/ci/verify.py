@@ -8,7 +8,9 @@ import yaml
 
 from ci.deploy import staged
 from deploy.client import Client
-from deploy.target import ENVIRONMENTS, ROOT, Release, read, target, write
+from deploy.releases import rows
+from deploy.store import write
+from deploy.target import ENVIRONMENTS, ROOT, Release, target
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
 
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> None:
     (ROOT / "reports" / name).unlink(missing_ok=True)  # a crash leaves no earlier verdict behind
     try:
         smoke(place.address(environment), running.release)
-        report |= skew(place.address(environment), running.release, recorded(place.folder(running.release)), gate)
+        report |= skew(place.address(environment), running.release, recorded(running.release), gate)
         report["verdict"] = "pass"
     except Bad as error:
         report |= {"verdict": "fail", "why": error.what}
@@ -93,9 +95,10 @@ def difference(one: Any, other: Any) -> float:
     return 0.0 if one == other else math.inf
 
 
-def recorded(folder: Any) -> tuple[Rows, Rows]:
+def recorded(release: Release) -> tuple[Rows, Rows]:
     """The rows of the evaluation that the package carries, and the prediction that was recorded for each."""
-    content = read(folder / "rows.json")
+    content = rows(release)
     if not content:
-        raise Unjudged(f"{folder} has no rows.json", "Call `make package` and `make deploy` again.")
+        what = f"the rows of {release} are not here"
+        raise Unjudged(what, "Call it where it was deployed, or call `make package` and `make deploy` again.")
     return content["rows"], content["predictions"]

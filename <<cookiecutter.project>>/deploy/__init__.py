@@ -1,1 +1,8 @@
-"""Where a release runs. `target.py` is what every kind of place has to offer; `process.py` is this machine."""
+"""Where releases run: `target.py` is what every place offers, as `process`, `compose` and `kubernetes` do.
+
+    stepwise.py  a move of production by shares, watched
+    history.py   what production has run
+    store.py     where a place keeps what it must not forget
+    releases.py  packages kept by digest
+    counts.py    what a release has answered
+"""

@@ -5,8 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from deploy.target import ROOT, Release, read, state
+from deploy.store import read, state
+from deploy.target import ROOT, Release
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 
@@ -22,6 +24,15 @@ def digest(folder: Path) -> str:
 
 def folder(release: Release) -> Path:
     return state("releases", release.digest.removeprefix("sha256:"))
+
+
+def rows(release: Release) -> dict[str, Any] | None:
+    """The release's rows.json, as it was kept here or as the package in build/ brings it; None where it is not here."""
+    kept, build = folder(release) / "rows.json", ROOT / "build"
+    packaged = read(build / "package.json")
+    if not kept.exists() and packaged and Release.of(packaged) == release:
+        kept = build / "rows.json"
+    return read(kept)
 
 
 def keep(package: Path) -> Release:
@@ -51,6 +62,6 @@ def keep(package: Path) -> Release:
 
 def forget_others(wanted: Collection[Release]) -> None:
     """Remove every kept release that is not among `wanted`."""
-    for path in state("releases").iterdir():
+    for path in state("releases").glob("*"):
         if path not in map(folder, wanted):
             shutil.rmtree(path)

@@ -1,17 +1,24 @@
 """What a place that runs releases has to offer, whatever it is made of.
 
-An environment is `staging` or `production`. A release is a package as `package` built it, named by its digest.
+An environment is `staging` or `production`. A release is a package as `package` built it, named by its digest. At most
+two releases run in an environment: the present one, and, while it is replaced, the candidate beside it.
 """
 
-import json
 import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import yaml
+
+from deploy.counts import Counts
+from deploy.store import Store
+from << cookiecutter.__package >>.outcome import Unjudged
+
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ("staging", "production")
+TARGETS = ("process", "compose", "kubernetes")
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Running:
-    """What an environment was last given, and how it does: `alive` processes are there, `ready` it answers."""
+    """What an environment was last given, and how it does: `alive` processes are there, `ready` it answers.
+
+    `candidate` is the release that is being moved to, with the percent of the requests that it gets.
+    """
 
     release: Release
     since: str
@@ -46,10 +56,18 @@ class Running:
     alive: bool
     ready: bool
     restarts: int = 0
+    candidate: Release | None = None
+    share: float = 0
 
 
 class Target(Protocol):
-    """A kind of place. Each method may raise Unjudged where the place itself cannot be reached."""
+    """A kind of place. Each method may raise Unjudged where the place itself cannot be reached.
+
+    Everything that an environment is, and `store` holds, lies at the place itself: any machine that reaches it may call
+    the next word. Every method can be called again after a caller who was killed in the middle of it.
+    """
+
+    store: Store
 
     def address(self, environment: str) -> str:
         """The base address of the service, such as http://127.0.0.1:3000."""
@@ -57,20 +75,29 @@ class Target(Protocol):
     def add(self, package: Path) -> Release:
         """Take the package that this package.json describes; raises Bad if its content is not its digest."""
 
-    def folder(self, release: Release) -> Path:
-        """The kept files of a release, package.json and rows.json among them; absent once it was forgotten."""
+    def kept(self, release: Release) -> bool:
+        """Whether the release can still be started."""
 
     def forget_others(self, releases: Collection[Release]) -> None:
         """Remove what is kept of every other release."""
 
-    def start(self, environment: str, release: Release) -> None:
-        """Run the release in place of what runs, without a failed request, and return when it alone answers.
+    def begin(self, environment: str, release: Release) -> None:
+        """Bring the release up as the candidate, beside what runs, out of the callers' reach; return when it is ready.
 
-        Raises Bad if it is not ready within `release.ready_s`; what ran before runs on.
+        Raises Bad if it is not ready within `release.ready_s`: nothing of it is left, and what ran before runs on.
         """
 
+    def share(self, environment: str, percent: float) -> float:
+        """Send so many percent of new connections to the candidate; returns what it really gets, as near as can be."""
+
+    def counts(self, environment: str) -> tuple[Counts, Counts]:
+        """What candidate and present release have answered since each was started."""
+
+    def finish(self, environment: str) -> None:
+        """Make the candidate the present release, which alone answers; the former one finishes what it has accepted."""
+
     def settle(self, environment: str) -> None:
-        """Wait until a start has ended, either way, that was asked for by a caller who did not live to see it."""
+        """Send everything to the present release again and end the candidate, if there is one, whoever has begun it."""
 
     def running(self, environment: str) -> Running | None:
         """What runs, brought back if its keeper died; None where nothing was ever started."""
@@ -82,31 +109,29 @@ class Target(Protocol):
         """How to read the logs: a path or a command."""
 
 
-def state(*parts: str) -> Path:
-    """A path below the folder of all that the deployments of this checkout remember: `DEPLOYMENTS`."""
-    return Path(os.environ.get("DEPLOYMENTS") or ROOT / ".deployments").absolute().joinpath(*parts)
+def start(place: Target, environment: str, release: Release) -> None:
+    """Run the release in place of what runs, at once and without a failed request; raises Bad as `begin` does."""
+    place.begin(environment, release)
+    place.finish(environment)
 
 
-def read(path: Path) -> Any:
-    """The JSON in `path`, or None where there is no such file."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-
-
-def write(path: Path, value: Any) -> None:
-    """Put JSON into `path` so that a reader, or a crash, sees either the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as file:
-        file.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def settings() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "deploy" / "settings.yaml").read_text())
 
 
 def target() -> Target:
-    from deploy.process import Process
+    """The place that `DEPLOY_TARGET` names, else settings.yaml's; raises Unjudged where there is no such kind."""
+    name = os.environ.get("DEPLOY_TARGET") or settings()["target"]
+    if name == "process":
+        from deploy.process.place import Process
 
-    return Process()
+        return Process()
+    if name == "compose":
+        from deploy.compose.place import Compose
+
+        return Compose()
+    if name == "kubernetes":
+        from deploy.kubernetes.place import Kubernetes
+
+        return Kubernetes()
+    raise Unjudged(f"there is no target {name!r}", f"Set DEPLOY_TARGET, or deploy/settings.yaml: {', '.join(TARGETS)}.")

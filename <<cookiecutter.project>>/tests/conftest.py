@@ -113,7 +113,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """The target `process` with a folder and ports of its own, stopped at the end."""
-    from deploy.process import Process
+    from deploy.process.place import Process
 
     monkeypatch.setenv("DEPLOYMENTS", str(tmp_path / "deployments"))
     for environment in ("STAGING", "PRODUCTION"):

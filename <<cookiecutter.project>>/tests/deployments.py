@@ -35,10 +35,10 @@ def package(folder: Path, number: str, **behaviour: object) -> Path:
 
 
 class Callers:
-    """Threads that ask without a pause on kept-open connections while the block runs."""
+    """Threads that ask without a pause while the block runs, on connections that are `kept` open or new each time."""
 
-    def __init__(self, address: str, count: int = 8) -> None:
-        self.address, self.done = address, threading.Event()
+    def __init__(self, address: str, count: int = 8, kept: bool = True) -> None:
+        self.address, self.kept, self.done = address, kept, threading.Event()
         self.versions: Counter[str] = Counter()
         self.failed: list[str] = []
         self.threads = [threading.Thread(target=self.ask) for _ in range(count)]
@@ -54,6 +54,8 @@ class Callers:
                     self.versions[answer["model_version"]] += 1
                     if status != 200:
                         self.failed.append(str(answer))
+                if not self.kept:
+                    client.connection.close()
 
     def __enter__(self) -> Self:
         for thread in self.threads:

@@ -2,7 +2,9 @@
 
 `behaviour.json` beside the package: {"exit": code} ends at once, {"hang": true} never gets ready, {"offset": x} adds x
 to every answer, {"version": v} claims another version, {"wrong": {"x": x, "when": "alone" or "batch"}} answers wrongly
-for one row, {"slow": s} waits so many seconds between the head and the body of an answer.
+for one row, {"slow": s} waits so many seconds between the head and the body of an answer, {"errors": n} answers each
+n-th request with 500, {"crowded": s} waits so many seconds where another request is on its way, {"dies": n} ends the
+process with the n-th request.
 """
 
 import asyncio
@@ -11,17 +13,33 @@ import os
 import signal
 import socket
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 DRAINING = asyncio.Event()
+BUSY = [0]  # requests on their way
+SECONDS = (0.005, 0.05, 0.5, 5, float("inf"))
+CODES, WITHIN = Counter(), Counter()  # what /metrics says, in the words of service/metrics.py
 
 
-def answer(path: str, body: bytes) -> tuple[int, dict]:
+def metrics() -> str:
+    lines = [f'service_requests_total{{code="{code}"}} {count}' for code, count in CODES.items()]
+    lines += [f'service_request_seconds_bucket{{le="{str(bound).title()}"}} {WITHIN[bound]}' for bound in SECONDS]
+    return "\n".join(lines)
+
+
+def answer(path: str, body: bytes) -> tuple[int, dict | str]:
     if path == "/readyz":
         return (503 if BEHAVIOUR.get("hang") else 200), {}
     if path == "/metrics":
-        return 200, {"requests": 1}
+        return 200, metrics()
+    number = CODES.total() + 1
+    if number == BEHAVIOUR.get("dies"):
+        os._exit(7)
+    if number % BEHAVIOUR.get("errors", number + 1) == 0:
+        return 500, {"model_version": os.environ["MODEL_VERSION"], "error": "the model could not answer"}
     rows = json.loads(body)["rows"]
     wrong, offset = BEHAVIOUR.get("wrong", {}), BEHAVIOUR.get("offset", 0)
     amiss = wrong.get("x") if (wrong.get("when") == "alone") == (len(rows) == 1) else None
@@ -41,8 +59,17 @@ async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             drained.cancel()
             head = (await asyncio.wait_for(idle, 1 if DRAINING.is_set() else None)).decode()
             length = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length:")]
-            status, content = answer(head.split()[1], await reader.readexactly(int(length[0])) if length else b"")
-            body, kept = json.dumps(content).encode(), "close" if DRAINING.is_set() else "keep-alive"
+            given = await reader.readexactly(int(length[0])) if length else b""
+            begun, asked = time.monotonic(), head.startswith("POST")
+            BUSY[0] += asked
+            await asyncio.sleep(BEHAVIOUR.get("crowded", 0) if asked and BUSY[0] > 1 else 0)
+            status, content = answer(head.split()[1], given)
+            BUSY[0] -= asked
+            if asked:
+                CODES[status] += 1
+                WITHIN.update(bound for bound in SECONDS if time.monotonic() - begun <= bound)
+            text = content if isinstance(content, str) else json.dumps(content)
+            body, kept = text.encode(), "close" if DRAINING.is_set() else "keep-alive"
             writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\nConnection: {kept}\r\n\r\n".encode())
             await writer.drain()
             await asyncio.sleep(BEHAVIOUR.get("slow", 0) if head.startswith("POST") else 0)
@@ -62,7 +89,8 @@ async def main() -> None:
         sys.exit(BEHAVIOUR["exit"])
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, DRAINING.set)
     numbers = [int(value) for name, value in zip(sys.argv, sys.argv[1:], strict=False) if name == "--fd"]
-    servers = [await asyncio.start_server(connection, sock=socket.socket(fileno=number)) for number in numbers]
+    listeners = [socket.socket(fileno=number) for number in numbers] or [socket.create_server(("", 3000))]
+    servers = [await asyncio.start_server(connection, sock=listener) for listener in listeners]
     await DRAINING.wait()
     for server in servers:
         server.close()

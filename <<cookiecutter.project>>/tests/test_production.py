@@ -11,16 +11,20 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from ci import production, promote, registry, rollback, status
-from deploy import history
+from deploy import releases
 from deploy.client import Client
-from deploy.process import Process
-from deploy.target import write
+from deploy.history import History, line
+from deploy.process.place import Process
+from deploy.store import write
+from deploy.target import start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = pytest.mark.processes
 
 STRIDE = int(os.environ.get("KILL_EVERY", "80"))  # of the lines that run; 1 for each of them
 VERSIONS = ("1", "2", "3")
+QUICK = {"ready_s": 2, "wait_s": 20, "steps": [50, 100], "watch_s": 0, "minimum_requests": 20}
+QUICK |= {"probe_rate": 2000, "probe_s": 60, "error_ratio": 0.5, "factor": 100, "allowance_ms": 5000}
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +50,10 @@ def released(place, store, tmp_path, monkeypatch):
     for module in (promote, rollback):
         monkeypatch.setattr(module, "ROOT", tmp_path)
         monkeypatch.setattr(module, "target", lambda: place)
-    write(tmp_path / "gates.yaml", {"release": {"ready_s": 2, "wait_s": 20}})  # JSON is YAML
+    write(tmp_path / "gates.yaml", {"release": QUICK})  # JSON is YAML
 
     def release(number, promoted=True, **behaviour):
-        place.start("staging", place.add(package(tmp_path, number, **behaviour)))
+        start(place, "staging", place.add(package(tmp_path, number, **behaviour)))
         judge(tmp_path, place)
         if promoted:
             promote.main([])
@@ -146,7 +150,7 @@ def test_everything_is_put_back_when_production_answers_as_another_version(place
     released("1")
     with pytest.raises(Bad, match=r"version 1 answers instead of version 2 .*; production runs version 1 .* as before"):
         released("2", version="1")
-    assert (answering(place), aliases(), history.under_way()) == ("1", ("1", None), None)
+    assert (answering(place), aliases(), History(place.store).under_way()) == ("1", ("1", None), None)
     assert place.running("production").release.version == "1"
     assert records()[1:] == [("promote", "2", "put back", "FAILED")]
 
@@ -174,9 +178,12 @@ def test_everything_is_put_back_when_the_registry_fails_in_the_middle(place, rel
     consistent(place, "1", None)
 
 
+WATCHED = ("ci.production", "ci.promote", "deploy.history", "deploy.stepwise", Process.__module__)
+
+
 def traced(act, last=None):
     """The lines of a promotion and of the target that `act` runs; ends the process before `last`."""
-    own = {sys.modules[name].__file__ for name in ("ci.production", "ci.promote", "deploy.history", Process.__module__)}
+    own = {sys.modules[name].__file__ for name in WATCHED}
     lines = {}
 
     def trace(frame, event, _):
@@ -213,10 +220,11 @@ def consistent(place, version, previous):
     assert answering(place) == version
     assert place.running("production").release.version == version
     assert aliases() == (version, previous)
-    assert history.under_way() is None
-    ended = [(change["action"], change["to"]["version"], change["outcome"]) for change in history.ended()]
+    past = History(place.store)
+    assert past.under_way() is None
+    ended = [(change["action"], change["to"]["version"], change["outcome"]) for change in past.ended()]
     assert [record[:3] for record in records()] == sorted(ended)
-    assert all(change["recorded"] for change in history.ended())
+    assert all(change["recorded"] for change in past.ended())
 
 
 @pytest.mark.timeout(3600)
@@ -224,17 +232,18 @@ def consistent(place, version, previous):
 def test_promote_killed_at_any_line_is_completed_or_undone_by_the_next_call(place, released, then):
     released("1")
     released("2", promoted=False)
+    past = History(place.store)
     lines = traced(lambda: promote.main([]))
     rollback.main([])
     assert len(lines) > 100
     reached = 0
-    for line in lines[::STRIDE]:
-        reached += killed(lambda: promote.main([]), line)
+    for last in lines[::STRIDE]:
+        reached += killed(lambda: promote.main([]), last)
         if then == "promote":
             promote.main([])
             consistent(place, "2", "1")
             rollback.main([])
-        elif history.under_way() or len(history.line(history.ended())) == 2:
+        elif past.under_way() or len(line(past.ended())) == 2:
             rollback.main([])
         else:  # it was killed before it changed anything
             promote.main([])
@@ -245,7 +254,7 @@ def test_promote_killed_at_any_line_is_completed_or_undone_by_the_next_call(plac
 
 @pytest.mark.timeout(3600)
 def test_a_promotion_that_fails_and_is_killed_at_any_line_is_put_back_by_the_next_call(place, released, tmp_path):
-    write(tmp_path / "gates.yaml", {"release": {"ready_s": 0.1, "wait_s": 20}})
+    write(tmp_path / "gates.yaml", {"release": QUICK | {"ready_s": 0.1}})
     released("1")
     released("2", promoted=False, version="0")
 
@@ -254,8 +263,8 @@ def test_a_promotion_that_fails_and_is_killed_at_any_line_is_put_back_by_the_nex
             promote.main([])
 
     lines, reached = traced(fail)[::STRIDE], 0
-    for line in lines:
-        reached += killed(lambda: promote.main([]), line)
+    for last in lines:
+        reached += killed(lambda: promote.main([]), last)
         fail()
         consistent(place, "1", None)
     assert reached >= 0.8 * len(lines)
@@ -317,7 +326,7 @@ def test_rollback_to_a_release_that_no_longer_starts_leaves_the_present_one(plac
     released("1")
     first = place.running("production").release
     released("2")
-    (place.folder(first) / "bento" / "src" / "behaviour.json").write_text('{"exit": 4}')
+    (releases.folder(first) / "bento" / "src" / "behaviour.json").write_text('{"exit": 4}')
     with pytest.raises(Bad, match=r"version 1 .* not brought to production.*exit code 4.*runs version 2 .* as before"):
         rollback.main([])
     consistent(place, "2", "1")
@@ -327,7 +336,7 @@ def test_rollback_to_a_release_that_is_gone(place, released):
     released("1")
     first = place.running("production").release
     released("2")
-    shutil.rmtree(place.folder(first))
+    shutil.rmtree(releases.folder(first))
     with pytest.raises(Unjudged, match="no longer kept"):
         rollback.main([])
     consistent(place, "2", "1")

@@ -2,7 +2,9 @@ import pytest
 from deployments import ROWS, package
 
 from ci import verify
-from deploy.target import read, state, write
+from deploy import releases
+from deploy.store import read, state, write
+from deploy.target import start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = pytest.mark.processes
@@ -15,7 +17,7 @@ def staged(place, tmp_path, monkeypatch):
     write(tmp_path / "gates.yaml", {"verify": {"tolerance": 1e-5, "minimum_rows": len(ROWS)}})  # JSON is YAML
 
     def stage(**behaviour):
-        place.start("staging", place.add(package(tmp_path, "1", **behaviour)))
+        start(place, "staging", place.add(package(tmp_path, "1", **behaviour)))
         return place
 
     return stage
@@ -75,11 +77,11 @@ def test_nothing_deployed_is_not_judged(place):
 
 
 @pytest.mark.parametrize(
-    ("rows", "why"), [([], "only 0 predictions are recorded"), (None, "has no rows.json")], ids=["empty", "absent"]
+    ("rows", "why"), [([], "only 0 predictions are recorded"), (None, "are not here")], ids=["empty", "absent"]
 )
 def test_nothing_to_compare_is_not_judged(staged, tmp_path, rows, why):
     place = staged()
-    kept = place.folder(place.running("staging").release) / "rows.json"
+    kept = releases.folder(place.running("staging").release) / "rows.json"
     kept.unlink() if rows is None else write(kept, {"rows": rows, "predictions": rows})
     with pytest.raises(Unjudged, match=why):
         verify.main([])
@@ -104,6 +106,6 @@ def test_difference(one, other, off):
 
 def test_a_recorded_release_is_read_from_where_it_is_kept(staged):
     place = staged()
-    rows, predictions = verify.recorded(place.folder(place.running("staging").release))
+    rows, predictions = verify.recorded(place.running("staging").release)
     assert (len(rows), len(predictions)) == (len(ROWS), len(ROWS))
-    assert state("releases") in place.folder(place.running("staging").release).parents
+    assert state("releases") in releases.folder(place.running("staging").release).parents

@@ -102,7 +102,8 @@ def first(folder: Path, default_project: Path) -> Path:
     relaxed = {"margin": 0.05, "jump": 0.3, "baseline": -0.1, "slices": None, "limits": limits, "resamples": 200}
     lenient = {"p95_ms": 1500, "p99_ms": 3000, "champion": {"minimum_requests": 2, "factor": 20, "allowance_ms": 1000}}
     brief = {"rate": 40, "users": 4, "duration_s": 4, "warmup_s": 1, "minimum_requests": 5, "achieved": 0.5}
-    change(project / "gates.yaml", gate={"binary": relaxed}, load=brief | lenient)
+    watched = {"watch_s": 0.5, "minimum_requests": 20, "allowance_ms": 2000}
+    change(project / "gates.yaml", gate={"binary": relaxed}, load=brief | lenient, release=watched)
     add = [SHARED / "data" / "bin" / "python", "-m", "dvc", "add", "--quiet", raw / "flights.csv", raw / "weather.csv"]
     assert run(add, project).returncode == 0
     for branch, model in (("main", (40, 3)), ("worse", (1, 1)), ("uninterrupted", MORE)):

@@ -14,7 +14,7 @@ from ci.image.engine import Engine, Failed, engine, explained, patiently
 from ci.image.registry import Registry
 from ci.image.sweep import FOUNDATION
 from ci.image.trust import claims
-from deploy.target import write
+from deploy.store import write
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")

@@ -9,7 +9,7 @@ from typing import Any
 from ci import registry as models
 from ci.image import names
 from ci.image.registry import Registry
-from deploy import history
+from deploy.history import History
 from deploy.target import ENVIRONMENTS, target
 from << cookiecutter.__package >>.outcome import Unjudged
 
@@ -77,7 +77,7 @@ def in_use(former: int) -> set[str]:
     if not running:
         what = "it is not known here what runs: this machine has deployed nothing"
         raise Unjudged(what, "Sweep where deploy and promote are called, with the same settings.")
-    images = [release.image for release in [*running, *history.needed(former)]]
+    images = [release.image for release in [*running, *History(place.store).needed(former)]]
     at = models.client()
     where = models.experiment(at, models.DEPLOYMENTS)
     done = at.search_runs([where], "tags.outcome = 'done'", order_by=["attributes.start_time DESC"], max_results=1000)

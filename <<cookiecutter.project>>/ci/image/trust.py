@@ -12,7 +12,8 @@ from ci.image import cosign, names
 from ci.image.engine import Failed, engine
 from ci.image.papers import sha256
 from ci.image.registry import Registry
-from deploy.target import ROOT, read
+from deploy.store import read
+from deploy.target import ROOT
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 AGAIN = "Call `make package` again and change nothing in build/."

@@ -5,6 +5,7 @@ than a number in a file says whether it lives.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,9 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -20,10 +23,11 @@ import yaml
 from ci.environment import QUIET
 from deploy import releases
 from deploy.client import Client
-from deploy.lock import now, who
-from deploy.packages import python
-from deploy.target import ROOT, Release, Running, read, state, write
-from deploy.worker import end_orphans, held
+from deploy.counts import Counts
+from deploy.process.packages import python
+from deploy.process.worker import end_orphans, held
+from deploy.store import Files, now, read, state, who, write
+from deploy.target import ROOT, Release, Running, settings
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")  # no credential of the caller reaches a service
@@ -33,7 +37,9 @@ class Process:
     """See `deploy.target.Target` for what each method promises."""
 
     def __init__(self) -> None:
-        self.settings = yaml.safe_load((ROOT / "deploy" / "process.yaml").read_text())
+        self.store = Files()
+        everywhere = settings()
+        self.settings, self.variables = everywhere["process"], everywhere["variables"]
         self.limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
 
     def port(self, environment: str) -> int:
@@ -53,40 +59,64 @@ class Process:
 
     def add(self, package: Path) -> Release:
         release = releases.keep(package)
-        python(self.folder(release) / "bento")
+        python(releases.folder(release) / "bento")
         return release
 
-    def folder(self, release: Release) -> Path:
-        return releases.folder(release)
+    def kept(self, release: Release) -> bool:
+        return releases.folder(release).exists()
 
     def forget_others(self, wanted: Collection[Release]) -> None:
         releases.forget_others(wanted)
 
-    def start(self, environment: str, release: Release) -> None:
-        here, asked = state(environment), self._spec(environment, release)
-        if self.address(environment) != asked["address"]:
+    def begin(self, environment: str, release: Release) -> None:
+        here, spec = state(environment), self._spec(environment, release)
+        if self.address(environment) != spec["address"]:
             self.stop(environment)
-        write(here / "next.json", asked)
-        self._keeper(environment)
-        limit_s = 2 * (self.limits["ready_s"] + self.limits["drain_s"])  # a change under way comes first
-        answered = _until(lambda: (read(here / "state.json") or {}).get("id") == asked["id"] or _dead(here), limit_s)
-        if not answered or _dead(here):
-            raise Unjudged(f"{environment}: the supervisor did not do what it was asked", self._see(here))
-        failed = read(here / "state.json")["failed"]
+        failed = self._order(environment, "begin", release=spec)
         if failed:
             stays = read(here / "release.json")
             if not stays:
                 self.stop(environment, forget=True)
-            left = f"{Release.of(stays)} still runs" if stays else "nothing runs"
+            left = f"{Release.of(stays['release'])} still runs" if stays else "nothing runs"
             what = f"{environment}: {release} did not become ready: {failed}; {left}"
             raise Bad(what, f"See {self.logs(environment)}, then deploy a package that starts.")
 
+    def share(self, environment: str, percent: float) -> float:
+        self._done(environment, "share", percent=percent)
+        return self._state(environment)["share"]
+
+    def counts(self, environment: str) -> tuple[Counts, Counts]:
+        known = self._state(environment)
+        return _counted(known.get("candidate")), _counted(known.get("present"))
+
+    def finish(self, environment: str) -> None:
+        self._done(environment, "finish")
+
     def settle(self, environment: str) -> None:
-        here = state(environment)
-        (here / "next.json").unlink(missing_ok=True)
-        limit_s = self.limits["ready_s"] + self.limits["drain_s"]
-        if not _until(lambda: not (here / "trying.json").exists() or _dead(here), limit_s):
-            raise Unjudged(f"{environment}: the supervisor did not end what it was asked for", self._see(here))
+        if not _dead(state(environment)):
+            self._done(environment, "settle")
+
+    def _done(self, environment: str, do: str, **more: object) -> None:
+        failed = self._order(environment, do, **more)
+        if failed:
+            raise Unjudged(f"{environment}: {failed}", self._see(state(environment)))
+
+    def _order(self, environment: str, do: str, **more: object) -> str | None:
+        """Have the environment's supervisor do something; returns why it could not.
+
+        It ends first what a caller has asked for who did not live to see it.
+        """
+        here, order = state(environment), {"id": uuid.uuid4().hex, "do": do, **more}
+        write(here / "next.json", order)
+        self._keeper(environment)
+        limit_s = 2 * (self.limits["ready_s"] + self.limits["drain_s"])
+        if not _until(lambda: self._state(environment).get("id") == order["id"] or _dead(here), limit_s) or _dead(here):
+            (here / "next.json").unlink(missing_ok=True)
+            raise Unjudged(f"{environment}: the supervisor did not do what it was asked", self._see(here))
+        return self._state(environment)["failed"]
+
+    def _state(self, environment: str) -> dict[str, Any]:
+        return read(state(environment, "state.json")) or {}
 
     def running(self, environment: str) -> Running | None:
         here = state(environment)
@@ -95,11 +125,13 @@ class Process:
             return None
         if (here / "supervisor.pid").exists() and not held(here / "supervisor.pid"):
             self._recover(environment)
-        alive = not _dead(here)
+        alive, known = not _dead(here), self._state(environment)
+        candidate = known.get("candidate") if alive else None
         return Running(
-            release=Release.of(spec), since=spec["since"], by=spec["by"], alive=alive,
+            release=Release.of(spec["release"]), since=spec["since"], by=spec["by"], alive=alive,
             ready=alive and Client(self.address(environment)).ready(),
-            restarts=(read(here / "state.json") or {}).get("restarts", 0),
+            restarts=(known.get("present") or {}).get("restarts", 0),
+            candidate=candidate and Release.of(candidate["release"]), share=known.get("share", 0),
         )  # fmt: skip
 
     def _recover(self, environment: str) -> None:
@@ -130,15 +162,15 @@ class Process:
 
     def _spec(self, environment: str, release: Release) -> dict:
         """What the supervisor needs to run the release; it becomes the environment's release.json."""
-        bento = self.folder(release) / "bento"
+        bento = releases.folder(release) / "bento"
         interpreter = python(bento)
         variables = _passed_on() | QUIET | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(bento / "src")}
         variables |= {"PATH": f"{interpreter.parent}:{os.defpath}", "PYTHONUNBUFFERED": "1"}
         variables |= {"MODEL_VERSION": release.version, "DEPLOYMENT": environment}
-        return release.dict() | {
-            "id": uuid.uuid4().hex, "since": now(), "by": who(), "address": self.wanted_address(environment),
+        return {
+            "release": release.dict(), "since": now(), "by": who(), "address": self.wanted_address(environment),
             "command": [str(interpreter), "-m", "service"], "directory": str(bento / "src"),
-            "variables": variables | {name: str(value) for name, value in self.settings["variables"].items()},
+            "variables": variables | {name: str(value) for name, value in self.variables.items()},
             "workers": self.settings["workers"], "ready_s": self.limits["ready_s"], "drain_s": self.limits["drain_s"],
         }  # fmt: skip
 
@@ -154,8 +186,9 @@ class Process:
         command = [here, self.settings["host"], self.port(environment), own["bytes"], own["files"]]
         with (logs / "supervisor.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.supervisor", *map(str, command)], cwd=ROOT, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_passed_on() | {"PYTHONPATH": str(ROOT)},
+                [sys.executable, "-m", "deploy.process.supervisor", *map(str, command)],
+                cwd=ROOT, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=_passed_on() | {"PYTHONPATH": str(ROOT)},
             )  # fmt: skip
         _until(lambda: not _dead(here) or process.poll() is not None, self.limits["ready_s"])
         if _dead(here):
@@ -181,6 +214,17 @@ def _dead(here: Path) -> bool:
         return not (held(pid) and pid.read_text())
     except FileNotFoundError:
         return True
+
+
+def _counted(side: dict[str, Any] | None) -> Counts:
+    """What the processes of a release have counted; one that is just being restarted has counted nothing."""
+    if side is None:
+        return Counts()
+    parts = []
+    for host, port in side["addresses"]:
+        with Client(f"http://{host}:{port}") as client, contextlib.suppress(Bad):
+            parts.append(Counts.parse(client.ask("GET", "/metrics")[1].decode()))
+    return replace(Counts.sum(parts), restarts=side["restarts"])
 
 
 def _passed_on() -> dict[str, str]:

@@ -51,6 +51,7 @@ class Worker:
         self.process: asyncio.subprocess.Process | None = None
         self.keeper: asyncio.Task | None = None
         self.restarts = 0
+        self.address: tuple[str, int] | None = None
 
     async def start(self) -> None:
         """Spawn the process with the shared socket and a private one, on which only this process answers."""
@@ -70,7 +71,7 @@ class Worker:
             )  # fmt: skip
             self.address = private.getsockname()
         self.pid_file = Path(name).rename(workers / str(self.process.pid))
-        LOG.info("version %s: process %d started", spec["version"], self.process.pid)
+        LOG.info("version %s: process %d started", spec["release"]["version"], self.process.pid)
 
     async def ready(self) -> None:
         """Return when the process answers /readyz with 200; raises RuntimeError if it ends before."""
