@@ -173,6 +173,8 @@ WRITES = {
     ("train", "train"): {"contents": "write", "actions": "write"},
     ("main", "package"): {"contents": "read", "packages": "write", "id-token": "write"},
     ("main", "deploy"): {"contents": "read", "packages": "read"},
+    ("main", "promote"): {"contents": "read", "packages": "read"},
+    ("rollback", "rollback"): {"contents": "read", "packages": "read"},
     ("main", "status"): {"contents": "read", "statuses": "write"},
 }
 
