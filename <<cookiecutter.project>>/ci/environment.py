@@ -27,6 +27,7 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "ITERATIVE_DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",  # or onnxruntime asks for its maker's servers, and waits for them when it ends
 }
 
 
