@@ -1,12 +1,12 @@
 """Small data made from declarations, and one small project folder in which stages can run."""
 
 import os
-import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy
+import places
 import pyarrow
 import pytest
 import yaml
@@ -111,15 +111,19 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    """The target `process` with a folder and ports of its own, stopped at the end."""
-    from deploy.process.place import Process
+def kind(request) -> str:
+    """The kind of place that the test is about: by default `process`."""
+    return getattr(request, "param", "process")
 
-    monkeypatch.setenv("DEPLOYMENTS", str(tmp_path / "deployments"))
-    for environment in ("STAGING", "PRODUCTION"):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            monkeypatch.setenv(f"{environment}_PORT", str(free.getsockname()[1]))
-    place = Process()
-    yield place
-    for environment in ("staging", "production"):
-        place.stop(environment)
+
+@pytest.fixture
+def place(kind, tmp_path, monkeypatch):
+    """A place of this kind for the test alone."""
+    with places.made(kind, tmp_path, monkeypatch) as place:
+        yield place
+
+
+@pytest.fixture
+def brought(kind, place, tmp_path):
+    """A function that brings a version of the stand-in, with some behaviour, to the place, and returns the release."""
+    return places.bringing(kind, place, tmp_path)

@@ -51,7 +51,7 @@ class Callers:
                 except Bad as error:
                     self.failed.append(error.what)
                 else:
-                    self.versions[answer["model_version"]] += 1
+                    self.versions[answer.get("model_version", f"status {status}")] += 1
                     if status != 200:
                         self.failed.append(str(answer))
                 if not self.kept:

@@ -20,6 +20,7 @@ from pathlib import Path
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 DRAINING = asyncio.Event()
 BUSY = [0]  # requests on their way
+TASKS = set()  # of connections: asyncio keeps weak references, and some versions of it lose one that waits
 SECONDS = (0.005, 0.05, 0.5, 5, float("inf"))
 CODES, WITHIN = Counter(), Counter()  # what /metrics says, in the words of service/metrics.py
 
@@ -33,6 +34,8 @@ def metrics() -> str:
 def answer(path: str, body: bytes) -> tuple[int, dict | str]:
     if path == "/readyz":
         return (503 if BEHAVIOUR.get("hang") else 200), {}
+    if path == "/livez":
+        return 200, {}
     if path == "/metrics":
         return 200, metrics()
     number = CODES.total() + 1
@@ -51,6 +54,7 @@ def answer(path: str, body: bytes) -> tuple[int, dict | str]:
 
 async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer until the caller hangs up; once draining, the next answer is the last."""
+    TASKS.add(asyncio.current_task())
     try:
         while True:
             idle = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
@@ -80,6 +84,7 @@ async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
         return
     finally:
+        TASKS.discard(asyncio.current_task())
         writer.close()
 
 

@@ -1,4 +1,4 @@
-"""Promote and rollback on processes and a real registry, whole and killed in the middle."""
+"""Promote and rollback at every kind of place with a real registry, whole and killed in the middle."""
 
 import os
 import shutil
@@ -6,17 +6,17 @@ import sys
 import threading
 
 import pytest
-from deployments import ROWS, Callers, package
+from deployments import ROWS, Callers
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from places import everywhere
 
 from ci import production, promote, registry, rollback, status
 from deploy import releases
 from deploy.client import Client
 from deploy.history import History, line
-from deploy.process.place import Process
 from deploy.store import write
-from deploy.target import start
+from deploy.target import TARGETS, start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = pytest.mark.processes
@@ -42,18 +42,17 @@ def store(tmp_path_factory):
 
 
 @pytest.fixture
-def released(place, store, tmp_path, monkeypatch):
+def released(place, brought, store, tmp_path, monkeypatch):
     """A function that brings a version to staging as judged and, unless told otherwise, promotes it."""
     shutil.copy(store, tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.setattr(registry, "ROOT", tmp_path)
     for module in (promote, rollback):
         monkeypatch.setattr(module, "ROOT", tmp_path)
-        monkeypatch.setattr(module, "target", lambda: place)
     write(tmp_path / "gates.yaml", {"release": QUICK})  # JSON is YAML
 
     def release(number, promoted=True, **behaviour):
-        start(place, "staging", place.add(package(tmp_path, number, **behaviour)))
+        start(place, "staging", brought(number, **behaviour))
         judge(tmp_path, place)
         if promoted:
             promote.main([])
@@ -84,6 +83,7 @@ def records():
     return sorted((*(run.data.tags[name] for name in names), run.info.status) for run in runs)
 
 
+@everywhere
 def test_promote_moves_the_release_the_aliases_and_the_record(place, released):
     released("1")
     assert (answering(place), aliases()) == ("1", ("1", None))
@@ -134,6 +134,7 @@ def test_a_missing_judgement_is_not_a_pass(place, released, tmp_path, word):
         promote.main([])
 
 
+@everywhere
 def test_a_dead_staging_is_not_promoted(place, released):
     released("1", promoted=False)
     place.stop("staging")
@@ -146,6 +147,7 @@ def test_a_model_that_the_registry_does_not_know_is_not_promoted(place, released
         released("7")
 
 
+@everywhere
 def test_everything_is_put_back_when_production_answers_as_another_version(place, released):
     released("1")
     with pytest.raises(Bad, match=r"version 1 answers instead of version 2 .*; production runs version 1 .* as before"):
@@ -155,12 +157,14 @@ def test_everything_is_put_back_when_production_answers_as_another_version(place
     assert records()[1:] == [("promote", "2", "put back", "FAILED")]
 
 
+@everywhere
 def test_a_first_promotion_that_fails_leaves_production_empty(place, released):
     with pytest.raises(Bad, match="production runs nothing, as before"):
         released("1", version="0")
     assert (place.running("production"), aliases()) == (None, (None, None))
 
 
+@everywhere
 def test_everything_is_put_back_when_the_registry_fails_in_the_middle(place, released, monkeypatch):
     released("1")
 
@@ -178,12 +182,13 @@ def test_everything_is_put_back_when_the_registry_fails_in_the_middle(place, rel
     consistent(place, "1", None)
 
 
-WATCHED = ("ci.production", "ci.promote", "deploy.history", "deploy.stepwise", Process.__module__)
+WATCHED = ("ci.production", "ci.promote", "deploy.history", "deploy.stepwise")
+WATCHED += tuple(f"deploy.{kind}.place" for kind in TARGETS)
 
 
 def traced(act, last=None):
     """The lines of a promotion and of the target that `act` runs; ends the process before `last`."""
-    own = {sys.modules[name].__file__ for name in WATCHED}
+    own = {sys.modules[name].__file__ for name in WATCHED if name in sys.modules}
     lines = {}
 
     def trace(frame, event, _):
@@ -227,6 +232,7 @@ def consistent(place, version, previous):
     assert all(change["recorded"] for change in past.ended())
 
 
+@everywhere
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("then", ["promote", "rollback"])
 def test_promote_killed_at_any_line_is_completed_or_undone_by_the_next_call(place, released, then):
@@ -270,6 +276,7 @@ def test_a_promotion_that_fails_and_is_killed_at_any_line_is_put_back_by_the_nex
     assert reached >= 0.8 * len(lines)
 
 
+@everywhere
 def test_two_promotions_at_once_end_as_one(place, released):
     released("1", promoted=False)
     both = [threading.Thread(target=promote.main, args=([],)) for _ in range(2)]
@@ -281,6 +288,7 @@ def test_two_promotions_at_once_end_as_one(place, released):
     assert len(records()) == 1
 
 
+@everywhere
 def test_rollback_goes_back_under_load_and_says_so_everywhere(place, released):
     for version in VERSIONS:
         released(version)
@@ -298,6 +306,7 @@ def test_rollback_goes_back_under_load_and_says_so_everywhere(place, released):
         rollback.main(["9"])
 
 
+@everywhere
 def test_rollback_from_a_dead_release(place, released):
     released("1")
     released("2")
@@ -306,6 +315,7 @@ def test_rollback_from_a_dead_release(place, released):
     consistent(place, "1", None)
 
 
+@everywhere
 def test_rollback_without_the_registry_is_recorded_later(place, released, monkeypatch, capsys):
     released("1")
     released("2")
@@ -342,6 +352,7 @@ def test_rollback_to_a_release_that_is_gone(place, released):
     consistent(place, "2", "1")
 
 
+@everywhere
 def test_status_says_what_runs_where(place, released, capsys):
     released("1")
     released("2", promoted=False)

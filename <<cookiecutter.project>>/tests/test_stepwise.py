@@ -1,10 +1,11 @@
-"""Production moved by shares, on processes: the new release beside the present one, watched, and put back by itself."""
+"""Production moved by shares, at every kind of place: the new release is watched, and goes back by itself."""
 
 import math
 import time
 
 import pytest
-from deployments import Callers, package
+from deployments import Callers
+from places import everywhere
 
 from deploy import stepwise
 from deploy.counts import Counts
@@ -17,17 +18,18 @@ RELEASE = Release("2", "sha256:2", "", "", "")
 
 
 @pytest.fixture
-def production(place, tmp_path):
+def production(place, brought):
     """Production with version 1, and a function that moves it to a version 2 of some behaviour."""
-    start(place, "production", place.add(package(tmp_path, "1")))
+    start(place, "production", brought("1"))
 
     def move(**behaviour):
-        stepwise.move(place, "production", place.add(package(tmp_path, "2", **behaviour)), GATE)
+        stepwise.move(place, "production", brought("2", **behaviour), GATE)
 
     return move
 
 
 @pytest.mark.processes
+@everywhere
 def test_a_good_release_comes_in_by_steps_and_no_request_is_lost(place, production, capsys):
     with Callers(place.address("production"), kept=False) as callers:
         production()
@@ -39,8 +41,8 @@ def test_a_good_release_comes_in_by_steps_and_no_request_is_lost(place, producti
 
 @pytest.mark.processes
 @pytest.mark.parametrize("percent", [10, 50])
-def test_the_share_is_what_was_asked_for(place, production, tmp_path, percent):
-    place.begin("production", place.add(package(tmp_path, "2")))
+def test_the_share_is_what_was_asked_for(place, production, brought, percent):
+    place.begin("production", brought("2"))
     assert place.counts("production")[0].requests == 0
     assert place.share("production", percent) == percent
     assert place.running("production").candidate.version == "2"
@@ -61,6 +63,7 @@ def until(condition):
 
 
 @pytest.mark.processes
+@everywhere
 @pytest.mark.parametrize(
     ("behaviour", "why"),
     [
@@ -81,6 +84,7 @@ def test_a_worse_release_goes_back_by_itself(place, production, behaviour, why):
 
 
 @pytest.mark.processes
+@everywhere
 def test_probes_make_up_for_callers_and_say_so(place, production, capsys):
     production()
     said = capsys.readouterr().out
@@ -89,6 +93,7 @@ def test_probes_make_up_for_callers_and_say_so(place, production, capsys):
 
 
 @pytest.mark.processes
+@everywhere
 def test_an_interrupted_move_leaves_the_present_release_alone(place, production, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt

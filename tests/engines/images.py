@@ -1,4 +1,7 @@
-"""Images, where this machine can make them: a registry of the tests' own beside the engine that is there."""
+"""Images, where this machine can make them: a registry of the tests' own beside the engine that is there.
+
+Where it can, releases run in containers too, behind a proxy.
+"""
 
 import os
 import shutil
@@ -14,6 +17,10 @@ from engines import services
 
 BASE = "python:3.11-slim"
 PASSWORD = "right"  # noqa: S105
+PROXY = "compose-test-haproxy"
+HAPROXY = f"""FROM {BASE}
+RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends haproxy
+"""
 USERS = "robot:$2b$04$PlBdCnpT3SjyhwwIXss7r.kVIlyBS3/rjhMIhu.lPL0Abv4zlKAZy\n"  # robot, with this password
 
 
@@ -61,18 +68,42 @@ def registry(folder: Path, port: int, users: str = "") -> Iterator[subprocess.Po
 
 @contextmanager
 def offered(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """The variables with which pipelines build images and push them, of the forge and of the machine; or none."""
+    """The variables with which pipelines build images, push and run them, of the forge and of the machine; or none."""
     if lacking():
         yield {}, {}
         return
     (port,) = services.free_ports(1)
     engine = {name: os.environ[name] for name in ("DOCKER_HOST", "DOCKER_CONFIG") if name in os.environ}
     login = {"IMAGE_REGISTRY_USER": "robot", "IMAGE_REGISTRY_PASSWORD": PASSWORD}
+    project = f"pipelines-{port}"
+    if proxied():
+        engine |= {"DEPLOY_TARGET": "compose", "PROXY_IMAGE": PROXY, "COMPOSE_PROJECT_NAME": project}
     with registry(folder / "images", port, USERS):
         try:
             yield {"IMAGE_REGISTRY": f"127.0.0.1:{port}/team", **login}, engine
         finally:
+            for environment in ("staging", "production"):
+                ended(f"{project}-{environment}")
             forget(f"127.0.0.1:{port}/team/*")
+
+
+def proxied() -> bool:
+    """Whether the engine has an image of the proxy, or can make one."""
+    build = ["docker", "build", "--quiet", "--tag", PROXY, "-"]
+    return _succeeds("docker", "image", "inspect", PROXY) or (
+        subprocess.run(build, input=HAPROXY.encode(), capture_output=True, check=False).returncode == 0
+    )
+
+
+def ended(project: str) -> None:
+    """Remove everything of a compose project."""
+    for what, every in (("container", ["--all"]), ("network", []), ("volume", [])):
+        mine = ["--filter", f"label=com.docker.compose.project={project}"]
+        listed = ["docker", what, "ls", "--quiet", *every, *mine]
+        found = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+        if found:
+            force = ["--force"] if what == "container" else []
+            subprocess.run(["docker", what, "rm", *force, *found], capture_output=True, check=True)
 
 
 def forget(reference: str) -> None:

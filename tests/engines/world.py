@@ -74,8 +74,9 @@ class World:
         return str(answer.json()["model_version"])
 
     def production(self) -> dict:
-        """What production was last given."""
-        return json.loads(Path(self.runner["DEPLOYMENTS"], "production", "release.json").read_text())
+        """The release that production was last given."""
+        done = speak(self.clone, "status", "--json", env=self.everything(), code=0)
+        return json.loads(done.stdout)["environments"]["production"]["release"]
 
     def alias(self, name: str) -> str:
         """The version that carries the alias in the registry."""
