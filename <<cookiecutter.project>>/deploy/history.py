@@ -1,5 +1,6 @@
 """What production has run: `change.json` is the change under way, `history.json` holds every change that ended."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +9,7 @@ from deploy.target import Release
 
 Change = dict[str, Any]  # as `ci.production.begin` makes it
 NAME = "production"
+MOST_BYTES = 500_000  # of the history: an object of a Kubernetes cluster holds 1 MiB
 
 
 class History:
@@ -34,7 +36,7 @@ class History:
         self.store.write(NAME, "change.json", None)
 
     def keep(self, changes: list[Change]) -> None:
-        self.store.write(NAME, "history.json", changes)
+        self.store.write(NAME, "history.json", shortened(changes))
 
     def needed(self, former: int) -> list[Release]:
         """The releases that must stay: production's, so many `former` ones, and those of a change under way."""
@@ -55,3 +57,17 @@ def line(changes: Iterable[Change]) -> list[Release]:
         else:
             releases = [*(release for release in releases if release != to), to]
     return releases
+
+
+def shortened(changes: list[Change], most: int = MOST_BYTES) -> list[Change]:
+    """The changes in at most so many bytes: the oldest that are on record lose their evidence, then go themselves."""
+    kept, size = list(changes), len(json.dumps(changes))
+    for number, change in enumerate(kept):
+        if size > most and change["recorded"]:
+            kept[number] = change | {"evidence": {}}
+            size -= len(json.dumps(change)) - len(json.dumps(kept[number]))
+    for change in [change for change in kept[:-1] if change["recorded"]]:
+        if size > most:
+            kept.remove(change)
+            size -= len(json.dumps(change)) + 2
+    return kept
