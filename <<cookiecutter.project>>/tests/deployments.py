@@ -12,6 +12,7 @@ from deploy.releases import digest
 from << cookiecutter.__package >>.outcome import Bad
 
 HERE = Path(__file__).resolve().parent
+PAUSE_S = 0.005  # or callers on new connections run out of ports
 ROWS = [{"x": 10 * number} for number in range(500)]
 
 
@@ -56,6 +57,7 @@ class Callers:
                         self.failed.append(str(answer))
                 if not self.kept:
                     client.connection.close()
+                    self.done.wait(PAUSE_S)
 
     def __enter__(self) -> Self:
         for thread in self.threads:
