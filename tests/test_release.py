@@ -1,5 +1,6 @@
 """From a judged model to production and back on this machine: the real service, through the public words."""
 
+import fcntl
 import http.client
 import json
 import os
@@ -175,14 +176,19 @@ def test_a_pipeline_leaves_alone_what_another_has_deployed_meanwhile(place):
     assert place.digest() == place.second
 
 
-def test_two_deployments_at_once_take_turns(place):
+def test_deployments_at_once_take_turns(place):
+    """Two wait for a third holder, and for each other."""
     command = [sys.executable, "-m", "ci.deploy"]
     python = (place.project / ".python-version").read_text().strip()
     env = os.environ | place.env | {"ENVIRONMENTS": str(ENVIRONMENTS / python)}
-    both = [subprocess.Popen(command, cwd=place.project, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate()[1] for process in both]
+    with (place.project / ".deployments" / "staging" / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        both = [subprocess.Popen(command, cwd=place.project, env=env, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+        for process in both:
+            assert any("deploy: staging is being changed: " in line for line in process.stderr)
+    for process in both:
+        process.communicate()
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("staging is being changed: deploy by" in text for text in said) == 1
 
 
 def test_a_release_that_does_not_start_leaves_the_old_one(place):
