@@ -19,7 +19,7 @@ from deploy.store import write
 from deploy.target import TARGETS, start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]  # a cluster takes its time
 
 STRIDE = int(os.environ.get("KILL_EVERY", "80"))  # of the lines that run; 1 for each of them
 VERSIONS = ("1", "2", "3")
