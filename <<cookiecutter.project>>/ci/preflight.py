@@ -15,7 +15,7 @@ import yaml
 
 from ci import forge
 from ci.stale import stale
-from deploy.target import settings
+from deploy.target import kind
 from << cookiecutter.__package >>.outcome import Unjudged
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,36 +84,27 @@ def needs(release: bool) -> list[tuple[str, str]]:
         missing.append((what, f"Set them in {variables}, or use OIDC (docs/pipelines.md)."))
     if hosted and not os.environ.get("MLFLOW_TRACKING_URI"):
         missing.append(("MLFLOW_TRACKING_URI, the registry of models", f"Set it in {variables}."))
-    if release and target_kind() == "kubernetes":
-        missing += cluster()
-    elif release and not os.environ.get("DEPLOYMENTS"):
+    if release and not os.environ.get("DEPLOYMENTS"):
         what = "DEPLOYMENTS, a folder of the runner for services that outlives its workspace"
         missing.append((what, f"Set it in {variables}."))
-    if release and target_kind() == "compose":
-        missing += host(variables, hosted)
     if release:
-        missing += image(variables, hosted)
+        missing += place(variables, hosted) + image(variables, hosted)
     if gitlab and not os.environ.get("GITLAB_TOKEN"):
         say("No GITLAB_TOKEN: the report stays on the job's page, and dvc.lock is not committed back.")
     return missing
 
 
-def target_kind() -> str:
-    return os.environ.get("DEPLOY_TARGET") or settings()["target"]
+def place(variables: str, hosted: bool) -> list[tuple[str, str]]:
+    """What is missing to change the place that releases run at; a hosted runner does not reach it, and cannot tell."""
+    if kind() == "compose":
+        from deploy.compose.check import lacking as host
 
+        return host(variables, hosted)
+    if kind() == "kubernetes" and not hosted:
+        from deploy.kubernetes.check import lacking as cluster
 
-def cluster() -> list[tuple[str, str]]:
-    """What is missing to change a cluster."""
-    from deploy.kubernetes.check import lacking
-
-    return lacking()
-
-
-def host(variables: str, hosted: bool) -> list[tuple[str, str]]:
-    """What is missing to change the containers of a host."""
-    from deploy.compose.check import lacking
-
-    return lacking(variables, hosted)
+        return cluster()
+    return []
 
 
 def image(variables: str, hosted: bool) -> list[tuple[str, str]]:

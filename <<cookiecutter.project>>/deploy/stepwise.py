@@ -53,8 +53,8 @@ def watch(place: Target, environment: str, release: Release, gate: dict[str, Any
     while time.monotonic() < begun + gate["watch_s"]:
         time.sleep(LOOK_S)
         seen()
-    if not enough():
-        had, least = min(counts.requests for counts in seen()), gate["minimum_requests"]
+    had, least = min(counts.requests for counts in seen()), gate["minimum_requests"]
+    if had < least:
         print(f"release: only {had} requests to judge by, {least} are asked for: probes make up for it", flush=True)
         sent, lost = probe(place.address(environment), sample(release), gate["probe_rate"], enough, gate["probe_s"])
         if lost > gate["error_ratio"] * sent:

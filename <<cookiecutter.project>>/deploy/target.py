@@ -119,9 +119,14 @@ def settings() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "deploy" / "settings.yaml").read_text())
 
 
+def kind() -> str:
+    """The kind of place that `DEPLOY_TARGET` names, else settings.yaml."""
+    return os.environ.get("DEPLOY_TARGET") or settings()["target"]
+
+
 def target() -> Target:
-    """The place that `DEPLOY_TARGET` names, else settings.yaml's; raises Unjudged where there is no such kind."""
-    name = os.environ.get("DEPLOY_TARGET") or settings()["target"]
+    """The place of this project; raises Unjudged where there is no such kind."""
+    name = kind()
     if name == "process":
         from deploy.process.place import Process
 

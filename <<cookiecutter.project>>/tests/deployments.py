@@ -2,13 +2,19 @@
 
 import json
 import shutil
+import socket
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from deploy.client import Client
 from deploy.releases import digest
+from deploy.target import ENVIRONMENTS
 from << cookiecutter.__package >>.outcome import Bad
 
 HERE = Path(__file__).resolve().parent
@@ -33,6 +39,21 @@ def package(folder: Path, number: str, **behaviour: object) -> Path:
     described |= {"path": str(bento), "digest": digest(bento)}
     (folder / "package.json").write_text(json.dumps(described))
     return folder / "package.json"
+
+
+def until(condition: Callable[[], object], limit_s: float = 60) -> None:
+    """Return when the condition holds."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def ports(patch: pytest.MonkeyPatch) -> None:
+    """Give each environment a free port."""
+    for environment in ENVIRONMENTS:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            patch.setenv(f"{environment.upper()}_PORT", str(free.getsockname()[1]))
 
 
 class Callers:

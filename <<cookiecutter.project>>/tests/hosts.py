@@ -6,7 +6,6 @@ of the service's image.
 
 import json
 import os
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deployments import package
+from deployments import package, ports
 
 from deploy.compose.place import Compose
 from deploy.target import ENVIRONMENTS, settings
@@ -78,9 +77,7 @@ def host(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Compose]:
     patch.setenv("PROXY_IMAGE", proxy())
     patch.setenv("DEPLOYMENTS", str(folder / "deployments"))
     patch.setenv("COMPOSE_PROJECT_NAME", f"{NAMED}-{uuid.uuid4().hex[:6]}")
-    for environment in ENVIRONMENTS:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            patch.setenv(f"{environment.upper()}_PORT", str(free.getsockname()[1]))
+    ports(patch)
     place = Compose()
     try:
         yield place

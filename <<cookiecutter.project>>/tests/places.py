@@ -3,13 +3,12 @@
 A kind whose engine or cluster is not here is skipped with the reason.
 """
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from deployments import package
+from deployments import package, ports
 
 from deploy.target import ENVIRONMENTS, TARGETS, Release, Target
 
@@ -23,9 +22,7 @@ def process(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Target]:
     from deploy.process.place import Process
 
     patch.setenv("DEPLOYMENTS", str(folder / "deployments"))
-    for environment in ENVIRONMENTS:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            patch.setenv(f"{environment.upper()}_PORT", str(free.getsockname()[1]))
+    ports(patch)
     place = Process()
     try:
         yield place

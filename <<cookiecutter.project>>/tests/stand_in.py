@@ -3,7 +3,7 @@
 `behaviour.json` beside the package: {"exit": code} ends at once, {"hang": true} never gets ready, {"offset": x} adds x
 to every answer, {"version": v} claims another version, {"wrong": {"x": x, "when": "alone" or "batch"}} answers wrongly
 for one row, {"slow": s} waits so many seconds between the head and the body of an answer, {"errors": n} answers each
-n-th request with 500, {"crowded": s} waits so many seconds where another request is on its way, {"dies": n} ends the
+n-th request with 500, {"crowded": s} waits so many seconds with the sixth request of a second, {"dies": n} ends the
 process with the n-th request.
 """
 
@@ -14,12 +14,12 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 BEHAVIOUR = json.loads(Path("behaviour.json").read_text())
 DRAINING = asyncio.Event()
-BUSY = [0]  # requests on their way
+RECENT = deque(maxlen=6)  # when the last requests came
 TASKS = set()  # of connections: asyncio keeps weak references, and some versions of it lose one that waits
 SECONDS = (0.005, 0.05, 0.5, 5, float("inf"))
 CODES, WITHIN = Counter(), Counter()  # what /metrics says, in the words of service/metrics.py
@@ -65,10 +65,11 @@ async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             length = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length:")]
             given = await reader.readexactly(int(length[0])) if length else b""
             begun, asked = time.monotonic(), head.startswith("POST")
-            BUSY[0] += asked
-            await asyncio.sleep(BEHAVIOUR.get("crowded", 0) if asked and BUSY[0] > 1 else 0)
+            if asked:
+                RECENT.append(begun)
+                crowded = len(RECENT) == RECENT.maxlen and begun - RECENT[0] < 1
+                await asyncio.sleep(BEHAVIOUR.get("crowded", 0) if crowded else 0)
             status, content = answer(head.split()[1], given)
-            BUSY[0] -= asked
             if asked:
                 CODES[status] += 1
                 WITHIN.update(bound for bound in SECONDS if time.monotonic() - begun <= bound)

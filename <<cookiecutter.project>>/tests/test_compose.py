@@ -5,11 +5,10 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
-from deployments import ROWS, Callers
+from deployments import ROWS, Callers, until
 from hosts import docker, has, host, imaged
 
 from deploy import stepwise
@@ -25,13 +24,6 @@ GATE = {"steps": [10, 50, 100], "watch_s": 0.2, "minimum_requests": 100, "probe_
 GATE |= {"error_ratio": 0.005, "factor": 2.0, "allowance_ms": 100}
 PLACE = "import time\nfrom pathlib import Path\nfrom deploy.compose.place import Compose\nplace = Compose()\n"
 HELD = PLACE + "with place.store.hold('production', 'promote', 0):\n"
-
-
-def until(condition, limit_s=60):
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture

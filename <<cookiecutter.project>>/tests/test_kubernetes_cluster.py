@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
+from functools import partial
 
+import deployments
 import pytest
 from clusters import LACKING, address, admin, command, imaged, namespaces
 from deployments import ROWS, Callers
@@ -21,6 +22,7 @@ from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = [pytest.mark.skipif(bool(LACKING), reason=LACKING), pytest.mark.processes, pytest.mark.timeout(600)]
 
+until = partial(deployments.until, limit_s=120)
 GATE = {"steps": [10, 50, 100], "watch_s": 0.5, "minimum_requests": 100, "probe_rate": 400, "probe_s": 60}
 GATE |= {"error_ratio": 0.005, "factor": 2.0, "allowance_ms": 150}
 
@@ -56,13 +58,6 @@ def production(cluster, tmp_path):
         stepwise.move(cluster, "production", cluster.add(imaged(tmp_path, "2", **behaviour)), GATE)
 
     return move
-
-
-def until(condition, limit_s=120):
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def pods(spaces):

@@ -4,9 +4,10 @@ import os
 import signal
 import socket
 import threading
-import time
+from functools import partial
 from pathlib import Path
 
+import deployments
 import psutil
 import pytest
 from deployments import ROWS, Callers, package
@@ -19,13 +20,7 @@ from deploy.target import Target, start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = pytest.mark.processes
-
-
-def until(condition, limit_s=20):
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
+until = partial(deployments.until, limit_s=20)
 
 
 def pid(place):

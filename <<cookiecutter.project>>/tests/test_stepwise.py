@@ -1,10 +1,9 @@
 """Production moved by shares, at every kind of place: the new release is watched, and goes back by itself."""
 
 import math
-import time
 
 import pytest
-from deployments import Callers
+from deployments import Callers, until
 from places import everywhere
 
 from deploy import stepwise
@@ -53,13 +52,6 @@ def test_the_share_is_what_was_asked_for(place, production, brought, percent):
     assert abs(got - percent) < spread, callers.versions
     place.settle("production")
     assert (place.running("production").candidate, place.counts("production")[0]) == (None, Counts())
-
-
-def until(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.processes
