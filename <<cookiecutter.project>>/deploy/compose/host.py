@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -86,6 +87,29 @@ class Host:
         return self.run(
             "compose", "--project-name", project, "--file", str(FILE), *over, *words, given=given, settings=settings
         )
+
+    def make(self, project: str, variables: Mapping[str, object], service: str) -> None:
+        """Make a service's container and what it needs, not started; raises Failed, also where another is at it too."""
+        try:
+            self.compose(project, variables, "up", "--no-start", "--no-deps", service)
+        finally:
+            self._one_network_of_each_name(project)
+
+    def _one_network_of_each_name(self, project: str) -> None:
+        """Remove the second of two that callers have made at once: no container starts on an ambiguous name.
+
+        Docker 25 and later refuse the second themselves.
+        """
+        words = ("network", "ls", "--quiet", "--no-trunc", "--filter", f"label=com.docker.compose.project={project}")
+        ids = self.do(f"looking for {project}'s networks", *words).split()
+        named: dict[str, list[dict[str, Any]]] = {}
+        with suppress(Failed):  # one was removed meanwhile, by another who is at it too
+            for seen in json.loads(self.run("network", "inspect", *ids)) if ids else []:
+                named.setdefault(seen["Name"], []).append(seen)
+            for same in named.values():
+                same.sort(key=lambda seen: (not seen["Containers"], seen["Created"], seen["Id"]))
+                for seen in same[1:]:
+                    self.run("network", "rm", seen["Id"])
 
     @functools.cache  # noqa: B019
     def tried(self) -> None:

@@ -21,7 +21,7 @@ from << cookiecutter.__package >>.outcome import Unjudged
 CONFIGURATION = Template(Path(__file__).resolve().with_name("haproxy.cfg").read_text())
 SLOTS = ("a", "b")
 MOST = 8  # containers of a slot that the proxy can know
-BESIDE_S = 5  # for two callers who start it at the same moment
+BESIDE_S = 15  # for two callers who start it at the same moment
 HEAVIEST = 256  # a weight of haproxy
 # Bash knows connections itself: the image needs neither curl nor socat. `fetch` writes the body of an answer.
 FETCH = """
@@ -120,7 +120,7 @@ class Proxy:
     def _start(self) -> None:
         """Raises Failed, also where another caller is at it too: then both may fail."""
         before = self.runs()
-        self.host.compose(self.project, self.variables, "up", "--no-start", "--no-deps", "proxy")
+        self.host.make(self.project, self.variables, "proxy")
         if not self.runs():
             self._configure(self.weighed())
             self.host.run("start", self.container)
@@ -148,7 +148,7 @@ class Proxy:
         if not self.host.do("looking for volumes", *volume).strip():
             return False
         try:
-            self.host.compose(self.project, self.variables, "up", "--no-start", "--no-deps", "proxy")
+            self.host.make(self.project, self.variables, "proxy")
         except Failed as error:
             raise explained(f"the proxy of {self.project} could not be made", error) from error
         return True
