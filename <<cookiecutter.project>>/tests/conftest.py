@@ -127,3 +127,20 @@ def place(kind, tmp_path, monkeypatch):
 def brought(kind, place, tmp_path):
     """A function that brings a version of the stand-in, with some behaviour, to the place, and returns the release."""
     return places.bringing(kind, place, tmp_path)
+
+
+@pytest.fixture
+def front(request, tmp_path, monkeypatch):
+    """The service's application, not yet started, for the task that the test is parametrized with."""
+    import fronts  # the service is not what most tests need
+
+    with fronts.made(getattr(request, "param", "binary"), tmp_path, monkeypatch) as front:
+        yield front
+
+
+@pytest.fixture
+def nobody(monkeypatch) -> None:
+    """No registry, no login and no key of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("IMAGE_", "COSIGN", "CI_REGISTRY", "GITHUB_", "UV_", "PIP_", "SSL_CERT_FILE")):
+            monkeypatch.delenv(name)

@@ -49,11 +49,16 @@ def until(condition: Callable[[], object], limit_s: float = 60) -> None:
         time.sleep(0.05)
 
 
+def port() -> str:
+    """A port of this machine that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return str(free.getsockname()[1])
+
+
 def ports(patch: pytest.MonkeyPatch) -> None:
     """Give each environment a free port."""
     for environment in ENVIRONMENTS:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            patch.setenv(f"{environment.upper()}_PORT", str(free.getsockname()[1]))
+        patch.setenv(f"{environment.upper()}_PORT", port())
 
 
 class Callers:

@@ -43,6 +43,11 @@ def has(*words: str) -> bool:
         return False
 
 
+def available(image: str) -> bool:
+    """Whether the engine has this image, or gets it."""
+    return has("image", "inspect", image) or has("pull", "--quiet", image)
+
+
 def proxy() -> str:
     """An image with haproxy; skips the test where there is no engine, or no such image."""
     if not has("version"):
@@ -50,7 +55,7 @@ def proxy() -> str:
     wanted, own = os.environ.get("PROXY_IMAGE") or settings()["compose"]["proxy"], f"{NAMED}-haproxy"
     if has("image", "inspect", own):
         return own
-    if has("image", "inspect", wanted) or has("pull", "--quiet", wanted):
+    if available(wanted):
         return wanted
     try:
         docker("build", "--quiet", "--tag", own, "-", given=HAPROXY)

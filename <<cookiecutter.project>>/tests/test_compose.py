@@ -5,44 +5,41 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 from deployments import ROWS, Callers, until
-from hosts import docker, has, host, imaged
+from hosts import docker, has, imaged
 
-from deploy import stepwise
 from deploy.client import Client
 from deploy.compose.check import lacking
 from deploy.compose.host import FILE, Host
 from deploy.compose.place import Compose
 from deploy.compose.proxy import HEAVIEST, share, weights
-from deploy.target import ROOT, Release, Target, start
+from deploy.target import ROOT, Release, start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
-GATE = {"steps": [10, 50, 100], "watch_s": 0.2, "minimum_requests": 100, "probe_rate": 500, "probe_s": 60}
-GATE |= {"error_ratio": 0.005, "factor": 2.0, "allowance_ms": 100}
 PLACE = "import time\nfrom pathlib import Path\nfrom deploy.compose.place import Compose\nplace = Compose()\n"
 HELD = PLACE + "with place.store.hold('production', 'promote', 0):\n"
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
-    with host(tmp_path, monkeypatch) as place:
-        yield place
+def kind():
+    return "compose"
 
 
 @pytest.fixture
-def production(place, tmp_path):
+def production(place, brought):
     """Production with version 1 in two containers."""
-    start(place, "production", place.add(imaged(tmp_path, "1")))
+    start(place, "production", brought("1"))
     return place
 
 
 @pytest.fixture
-def staging(place, tmp_path):
+def staging(place, brought):
     """Staging with version 1 in one container."""
-    start(place, "staging", place.add(imaged(tmp_path, "1")))
+    start(place, "staging", brought("1"))
     return place
 
 
@@ -73,43 +70,6 @@ def asked(place, environment, count=400):
 
 
 @pytest.mark.processes
-def test_a_good_release_comes_in_by_steps_and_no_request_is_lost(production, tmp_path, capsys):
-    address = production.address("production")
-    with Callers(address, 2) as kept, Callers(address, 2, kept=False) as fresh:
-        stepwise.move(production, "production", production.add(imaged(tmp_path, "2")), GATE)
-        before = kept.versions["1"]
-        until(lambda: kept.versions["2"] > 100)
-    assert (kept.failed, fresh.failed, production.running("production").release.version) == ([], [], "2")
-    assert kept.versions["1"] <= before + len(kept.threads), "the old release answers on"
-    said = capsys.readouterr().out
-    assert all(f"{percent}% of production's connections go to version 2" in said for percent in (10, 50))
-    assert not [one for one in production.host.containers(production.wanted.project("production"), "a") if one.running]
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize(
-    ("behaviour", "limit_s", "why"),
-    [({"exit": 3}, 60, "exit code 3: the graph is broken"), ({"hang": True}, 2, "not ready within 2 s")],
-    ids=["ends", "hangs"],
-)
-def test_a_release_that_does_not_get_ready_leaves_the_old_one(staging, tmp_path, behaviour, limit_s, why):
-    staging.limits["ready_s"] = limit_s
-    refused = pytest.raises(Bad, match=f"{why}.*; version 1 .* still runs")
-    with Callers(staging.address("staging"), 2) as callers, refused:
-        start(staging, "staging", staging.add(imaged(tmp_path, "2", **behaviour)))
-    assert (callers.failed, set(callers.versions)) == ([], {"1"})
-    assert staging.running("staging").candidate is None
-
-
-@pytest.mark.processes
-def test_a_first_release_that_does_not_get_ready_leaves_nothing(place, tmp_path):
-    with pytest.raises(Bad, match="nothing runs"), place.store.hold("staging", "deploy", 0):
-        start(place, "staging", place.add(imaged(tmp_path, "1", exit=3)))
-    assert place.running("staging") is None
-    assert not place.proxies["staging"].runs(), "it has the port, and nothing to send requests to"
-
-
-@pytest.mark.processes
 def test_a_killed_container_loses_no_request_where_there_are_two(production):
     address, slots = production.address("production"), production.slots["production"]
     with Callers(address, 2) as kept, Callers(address, 2, kept=False) as fresh:
@@ -128,8 +88,8 @@ def test_a_killed_container_loses_no_request_where_there_are_two(production):
 
 
 @pytest.mark.processes
-def test_a_process_that_ends_is_started_again(place, tmp_path):
-    start(place, "staging", place.add(imaged(tmp_path, "1", dies=20)))
+def test_a_process_that_ends_is_started_again(place, brought):
+    start(place, "staging", brought("1", dies=20))
     with Callers(place.address("staging"), 1):
         until(lambda: place.host.containers(place.wanted.project("staging"), "a")[0].restarts)
     until(lambda: place.running("staging").ready)
@@ -137,9 +97,9 @@ def test_a_process_that_ends_is_started_again(place, tmp_path):
 
 
 @pytest.mark.processes
-def test_a_proxy_that_dies_divides_as_before(production, tmp_path):
+def test_a_proxy_that_dies_divides_as_before(production, brought):
     with production.store.hold("production", "promote", 0):
-        production.begin("production", production.add(imaged(tmp_path, "2")))
+        production.begin("production", brought("2"))
         assert production.share("production", 25) == 25
         docker("kill", "--signal", "KILL", f"{production.wanted.project('production')}-proxy-1")
         with pytest.raises(Bad):
@@ -157,8 +117,19 @@ def test_a_proxy_that_dies_divides_as_before(production, tmp_path):
 
 
 @pytest.mark.processes
-def test_whoever_dies_in_the_middle_lets_go_and_can_be_followed(production, tmp_path, another):
-    release = production.add(imaged(tmp_path, "2"))
+def test_two_who_start_a_first_proxy_at_once_make_one_of_each(place):
+    proxy = place.proxies["staging"]
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda _: proxy.there(), range(2)))
+    assert proxy.runs()
+    mine = f"label=com.docker.compose.project={proxy.project}"
+    named = docker("network", "ls", "--filter", mine, "--format", "{{.Name}}").split()
+    assert sorted(named) == [f"{proxy.project}_edge", f"{proxy.project}_inside"]
+
+
+@pytest.mark.processes
+def test_whoever_dies_in_the_middle_lets_go_and_can_be_followed(production, tmp_path, another, brought):
+    release = brought("2")
     code = HELD + f"  place.begin('production', place.add(Path({str(tmp_path / 'package.json')!r})))\n"
     held = another(code + "  place.share('production', 50)\n  print('there', flush=True)\n  time.sleep(600)\n")
     with pytest.raises(Unjudged, match="is being changed: promote by"), production.store.hold("production", "stop", 0):
@@ -215,11 +186,11 @@ def test_what_is_stopped_is_remembered_and_what_is_removed_comes_back(staging):
 
 
 @pytest.mark.processes
-def test_a_taken_port_is_named(place, tmp_path):
+def test_a_taken_port_is_named(place, brought):
     port = place.wanted.port("staging")
     taken = pytest.raises(Unjudged, match=f"127.0.0.1:{port} of the host is taken")
     with socket.create_server(("127.0.0.1", port)), taken:
-        start(place, "staging", place.add(imaged(tmp_path, "1")))
+        start(place, "staging", brought("1"))
 
 
 @pytest.mark.processes
@@ -237,9 +208,9 @@ def test_the_containers_are_confined(staging):
 
 
 @pytest.mark.processes
-def test_images_that_nobody_needs_go(staging, tmp_path):
+def test_images_that_nobody_needs_go(staging, brought):
     first = staging.running("staging").release
-    second = staging.add(imaged(tmp_path, "2"))
+    second = brought("2")
     start(staging, "staging", second)
     docker("rm", "--force", f"{staging.wanted.project('staging')}-a-1")
     staging.forget_others([second])
@@ -344,8 +315,3 @@ def test_nothing_of_the_callers_disk_is_mounted_and_nothing_but_the_proxy_is_pub
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert all(volume.startswith("state:") for volume in service.get("volumes", []))
         assert ("ports" in service) == (name == "proxy")
-
-
-def test_the_target_keeps_its_promises():
-    promised = {name for name in vars(Target) if not name.startswith("_")}
-    assert promised - set(dir(Compose)) <= {"store"}

@@ -10,13 +10,12 @@ from pathlib import Path
 import deployments
 import psutil
 import pytest
-from deployments import ROWS, Callers, package
+from deployments import ROWS, package
 
 from deploy.client import Client
 from deploy.process import worker
-from deploy.process.place import Process
 from deploy.store import Files, read, state
-from deploy.target import Target, start
+from deploy.target import start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = pytest.mark.processes
@@ -41,45 +40,6 @@ def staged(place, tmp_path):
     """Staging with version 1."""
     start(place, "staging", place.add(package(tmp_path, "1")))
     return place
-
-
-def test_a_release_answers_with_its_version(staged):
-    with Client(staged.address("staging")) as client:
-        status, answer = client.predict(ROWS[:2])
-    assert (status, answer["model_version"], len(answer["predictions"])) == (200, "1", 2)
-    running = staged.running("staging")
-    assert (running.release.version, running.alive, running.ready, running.restarts) == ("1", True, True, 0)
-    assert staged.running("production") is None
-
-
-def test_replaced_under_load_without_a_failed_request(staged, tmp_path):
-    with Callers(staged.address("staging")) as callers:
-        until(lambda: callers.versions["1"] > 100)
-        start(staged, "staging", staged.add(package(tmp_path, "2")))
-        before = callers.versions["1"]
-        until(lambda: callers.versions["2"] > 100)
-    assert callers.failed == []
-    assert callers.versions["1"] <= before + len(callers.threads), "the old release answers on"
-
-
-@pytest.mark.parametrize(
-    ("behaviour", "limit_s", "why"),
-    [({"exit": 3}, 60, "exit code 3: the graph is broken"), ({"hang": True}, 1, "not ready within 1 s")],
-    ids=["ends", "hangs"],
-)
-def test_a_release_that_does_not_get_ready_leaves_the_old_one(staged, tmp_path, behaviour, limit_s, why):
-    staged.limits["ready_s"] = limit_s
-    with Callers(staged.address("staging")) as callers, pytest.raises(Bad, match=f"{why}; version 1 .* still runs"):
-        start(staged, "staging", staged.add(package(tmp_path, "2", **behaviour)))
-    assert (callers.failed, set(callers.versions)) == ([], {"1"})
-    assert staged.running("staging").release.version == "1"
-
-
-def test_a_first_release_that_does_not_get_ready_leaves_nothing(place, tmp_path):
-    with pytest.raises(Bad, match="nothing runs"):
-        start(place, "staging", place.add(package(tmp_path, "1", exit=3)))
-    assert place.running("staging") is None
-    assert leftovers() == []
 
 
 def test_a_killed_worker_comes_back(staged):
@@ -224,15 +184,6 @@ def test_former_releases_are_forgotten(staged, tmp_path):
     assert (staged.kept(first), staged.kept(second)) == (False, True)
 
 
-def test_one_change_at_a_time(place):
-    refused = pytest.raises(Unjudged, match=r"staging is being changed: deploy by .* since")
-    hold = Files().hold
-    with hold("staging", "deploy", 0), refused, hold("staging", "stop", 0):
-        pass
-    with hold("staging", "stop", 0):
-        pass
-
-
 def test_the_second_waits(place, capsys):
     def second():
         with Files().hold("staging", "deploy", 20):
@@ -243,8 +194,3 @@ def test_the_second_waits(place, capsys):
         waiting.start()
         until(lambda: "deploy: staging is being changed: stop by" in capsys.readouterr().err)
     waiting.join()
-
-
-def test_the_target_keeps_its_promises():
-    promised = {name for name in vars(Target) if not name.startswith("_")}
-    assert promised <= set(dir(Process))

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from deployments import ROWS, Callers
@@ -279,11 +279,8 @@ def test_a_promotion_that_fails_and_is_killed_at_any_line_is_put_back_by_the_nex
 @everywhere
 def test_two_promotions_at_once_end_as_one(place, released):
     released("1", promoted=False)
-    both = [threading.Thread(target=promote.main, args=([],)) for _ in range(2)]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(promote.main, [[], []]))
     consistent(place, "1", None)
     assert len(records()) == 1
 

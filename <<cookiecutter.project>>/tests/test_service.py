@@ -3,85 +3,19 @@
 import asyncio
 import json
 import logging
-from pathlib import Path
 
 import msgspec
 import numpy
-import onnx
 import pytest
-from onnx import TensorProto, helper
-from prometheus_client import CollectorRegistry
+from fronts import ROW, SECRET, called, schema
 from starlette.testclient import TestClient
 
 import service.__main__
 import service.front
 import service.model
-from service.front import Front
-from service.limits import Limits
 from service.request import Refused
 from service.service import Predictor
-from << cookiecutter.__package >>.columns import Boolean, Category, Number, Schema, Time
-
-LABELS = {
-    "binary": Boolean(name="label", feature=False),
-    "multiclass": Category(name="label", values=("low", "middle", "high"), feature=False),
-    "regression": Number(name="label", minimum=0, maximum=200, feature=False),
-}
-ROW = {"colour": "red", "city": "Ulm", "size": 20.5, "count": 3, "wind": 1.5, "wet": True}
-SECRET = "SECRET-4711"  # noqa: S105
-
-
-def schema(task: str) -> Schema:
-    return Schema(
-        columns=(
-            Category(name="colour", values=("red", "blue"), example="red"),
-            Category(name="city", values=("Ulm",), open=True, missing=0.1, example="Ulm"),
-            Number(name="size", unit="m", minimum=10, maximum=100, example=20.5),
-            Number(name="count", minimum=0, maximum=9, integer=True, example=3),
-            Number(name="wind", missing=0.5, example=None),
-            Boolean(name="wet", example=True),
-            Time(name="at"),
-            LABELS[task],
-        ),
-        key=("colour", "at"),
-        time="at",
-        label="label",
-    )
-
-
-def graph(task: str, path: Path) -> None:
-    """An ONNX graph of the contract: P(true), the value or the largest class grow with `size`."""
-    columns = schema(task).features
-    kinds = [TensorProto.STRING if isinstance(column, Category) else TensorProto.FLOAT for column in columns]
-    inputs = [helper.make_tensor_value_info(c.name, k, [None, 1]) for c, k in zip(columns, kinds, strict=True)]
-    weights = {"binary": [[-0.05, 0.05]], "multiclass": [[0.01, 0.02, 0.03]], "regression": [[2.0]]}[task]
-    name, width = ("prediction" if task == "regression" else "probabilities"), len(weights[0])
-    nodes = [helper.make_node("MatMul", ["size", "weights"], ["scores" if width > 1 else name])]
-    nodes += [helper.make_node("Softmax", ["scores"], [name])] if width > 1 else []
-    initial = [helper.make_tensor("weights", TensorProto.FLOAT, [1, width], weights[0])]
-    output = helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, width])
-    model = helper.make_model(
-        helper.make_graph(nodes, "small", inputs, [output], initial), opset_imports=[helper.make_opsetid("", 21)]
-    )
-    model.ir_version = 10
-    about = {"task": task, "classes": json.dumps(schema(task).classes()), "label": "label"}
-    helper.set_model_props(model, about)
-    onnx.save(model, path)
-
-
-@pytest.fixture
-def front(request, tmp_path, monkeypatch) -> Front:
-    """The application, not yet started, over the graph of the task that the test is parametrized with."""
-    task = getattr(request, "param", "binary")
-    graph(task, tmp_path / "model.onnx")
-    monkeypatch.setenv("MODEL_VERSION", "7")
-    monkeypatch.setattr(service.model, "GRAPH", tmp_path / "model.onnx")
-    monkeypatch.setattr(service.front, "REGISTRY", CollectorRegistry())
-    for module in (service.front, service.model, service.service):
-        monkeypatch.setattr(module, "SCHEMA", schema(task))
-    service.model.model.cache_clear()
-    yield Predictor.to_asgi()
-    service.model.model.cache_clear()
+from << cookiecutter.__package >>.columns import Schema
 
 
 @pytest.fixture
@@ -289,129 +223,6 @@ def test_draining(client, front) -> None:
     front.draining = True
     assert ask(client, ROW).headers["connection"] == "close"
     assert client.get("/readyz").status_code == 503
-
-
-async def called(front: Front, path: str = "/predict", method: str = "POST", parts: list | None = None):
-    """One request without a server in between: its code, headers and body. A part of None is a hung-up caller."""
-    parts = [json.dumps({"rows": [ROW]}).encode()] if parts is None else list(parts)
-    sent = []
-
-    async def receive():
-        if not parts:
-            await asyncio.sleep(3600)
-        part = parts.pop(0)
-        if part is None:
-            return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": part, "more_body": not part.endswith(b"}")}
-
-    async def send(message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "path": path, "method": method, "headers": [(b"content-type", b"application/json")]}
-    await front(scope, receive, send)
-    if not sent:
-        return None
-    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
-
-
-async def crowd(front: Front):
-    return await asyncio.gather(*(called(front) for _ in range(10)))
-
-
-def started(front: Front, **limits: int) -> Front:
-    front.limits = Limits(**limits)
-    front.start(service.model.model())
-    return front
-
-
-def test_overload_is_answered_at_once(front) -> None:
-    answers = asyncio.run(crowd(started(front, waiting=3)))
-    assert sorted(code for code, _, _ in answers) == [200] * 3 + [503] * 7
-    assert all(headers[b"retry-after"] == b"1" for code, headers, _ in answers if code == 503)
-    assert asyncio.run(called(front))[0] == 200
-
-
-def test_large_requests_have_their_own_limit(front) -> None:
-    answers = asyncio.run(crowd(started(front, large=1, waiting_large=2)))
-    assert sorted(code for code, _, _ in answers) == [200] * 2 + [503] * 8
-
-
-def scored(front: Front, monkeypatch, *asked: list[dict]) -> tuple[list[tuple], list[int]]:
-    """The answers to requests that arrive together, and how many rows each run of the graph got."""
-    runs, score = [], front.model.score
-
-    def counted(rows):
-        runs.append(len(rows))
-        if any(SECRET in row for row in rows):
-            raise RuntimeError(SECRET)
-        return score(rows)
-
-    async def together():
-        return await asyncio.gather(*(called(front, parts=[json.dumps({"rows": rows}).encode()]) for rows in asked))
-
-    monkeypatch.setattr(front.model, "score", counted)
-    return asyncio.run(together()), runs
-
-
-def flat(prediction: dict) -> dict:
-    return prediction | prediction.pop("probabilities", {})
-
-
-@pytest.mark.parametrize("front", ["binary", "multiclass", "regression"], indirect=True)
-def test_what_arrives_together_is_scored_together(front, monkeypatch) -> None:
-    started(front)
-    asked = [[{**ROW, "size": 10 + 9 * number}] * (1 + number % 3) for number in range(8)]
-    answers, runs = scored(front, monkeypatch, *asked)
-    assert runs == [15]
-    for rows, (code, headers, body) in zip(asked, answers, strict=True):
-        answer = json.loads(body)
-        assert (code, headers[b"x-request-id"].decode()) == (200, answer["request_id"])
-        alone = json.loads(asyncio.run(called(front, parts=[json.dumps({"rows": rows}).encode()]))[2])
-        for given, wanted in zip(answer["predictions"], alone["predictions"], strict=True):
-            assert flat(given) == pytest.approx(flat(wanted), abs=1e-6)
-    assert len({body for _, _, body in answers}) == len(asked)
-
-
-def test_a_run_takes_no_more_requests_once_it_has_its_rows(front, monkeypatch) -> None:
-    answers, runs = scored(started(front, rows=4), monkeypatch, *[[ROW] * 3] * 5)
-    assert [code for code, _, _ in answers] == [200] * 5
-    assert runs == [6, 6, 3]
-
-
-def test_a_fault_of_the_model_fails_no_other_request(front, monkeypatch, caplog) -> None:
-    asked = [ROW], [{**ROW, "city": SECRET}], [ROW, ROW]
-    answers, runs = scored(started(front), monkeypatch, *asked)
-    assert [code for code, _, _ in answers] == [200, 500, 200]
-    assert runs == [4, 1, 1, 2]
-    assert caplog.text.count("RuntimeError") == 1
-    assert SECRET not in caplog.text
-
-
-def test_a_body_in_parts(front) -> None:
-    body = json.dumps({"rows": [ROW]}).encode()
-    assert asyncio.run(called(started(front), parts=[body[:9], body[9:30], body[30:]]))[0] == 200
-
-
-def test_a_body_that_does_not_arrive(front) -> None:
-    async def two():
-        return await asyncio.gather(*(called(front, parts=[b'{"rows"']) for _ in range(2)))
-
-    started(front, body_seconds=1, arriving=1)
-    slow, refused = asyncio.run(two())
-    assert (slow[0], slow[1][b"connection"]) == (408, b"close")
-    assert refused[0] == 503  # another may not wait beside it
-    assert asyncio.run(called(front))[0] == 200
-
-
-def test_a_body_without_end_is_not_kept(front) -> None:
-    endless = [b"x" * 1000] * 1000
-    code, headers, _ = asyncio.run(called(started(front, body=10_000), parts=endless))
-    assert (code, headers[b"connection"]) == (413, b"close")
-
-
-@pytest.mark.parametrize("parts", [[None], [b'{"rows"', None]], ids=["before", "within"])
-def test_a_caller_that_hangs_up(front, parts) -> None:
-    assert asyncio.run(called(started(front), parts=parts)) is None
 
 
 def test_another_bentoml_service_may_call_it(front) -> None:
