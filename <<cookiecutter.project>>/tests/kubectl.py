@@ -1,4 +1,4 @@
-"""kubectl for the tests: whatever a cluster is too old to know is left out of what `kustomize` renders, and said.
+"""kubectl for the tests: what a cluster is too old to know is asked for in its older words, or left out, and said.
 
 On Kubernetes 1.20 these are policy/v1 (PodDisruptionBudget) and autoscaling/v2 (HorizontalPodAutoscaler).
 """
@@ -9,6 +9,9 @@ import sys
 
 import yaml
 
+OLDER = {"policy/v1": "policy/v1beta1", "autoscaling/v2": "autoscaling/v2beta2"}
+SINCE_127 = "unhealthyPodEvictionPolicy"
+
 
 def main(command: list[str]) -> None:
     if "kustomize" not in command:
@@ -16,11 +19,18 @@ def main(command: list[str]) -> None:
     rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     before = command[: command.index("kustomize")]
     known = subprocess.run([*before, "api-versions"], capture_output=True, text=True, check=True).stdout.split()
-    manifests = list(yaml.safe_load_all(rendered))
-    for one in manifests:
-        if one["apiVersion"] not in known:
+    manifests = []
+    for one in yaml.safe_load_all(rendered):
+        older = OLDER.get(one["apiVersion"])
+        if one["apiVersion"] not in known and older in known:
+            print(f"as {older}: {one['kind']}", file=sys.stderr)
+            one["apiVersion"] = older
+            one["spec"].pop(SINCE_127, None)
+        if one["apiVersion"] in known:
+            manifests.append(one)
+        else:
             print(f"left out: {one['kind']} of {one['apiVersion']}", file=sys.stderr)
-    yaml.safe_dump_all([one for one in manifests if one["apiVersion"] in known], sys.stdout)
+    yaml.safe_dump_all(manifests, sys.stdout)
 
 
 main(sys.argv[1:])

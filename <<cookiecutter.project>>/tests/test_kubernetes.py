@@ -135,7 +135,7 @@ def test_an_image_that_cannot_be_pulled(why, kind):
     assert isinstance(pods.unpulled([pod({"waiting": {"reason": "ErrImagePull", "message": why}})], told), kind)
     back = pod({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}})
     assert pods.unpulled([back], told) is None
-    late = pods.late([back], [], told, 60)
+    late = pods.late([back], [], told, 60, lambda _: "")
     assert isinstance(late, Unjudged)
     assert why in late.what, "the reason, and not that it waits"
 
@@ -151,11 +151,12 @@ REPLICA_FAILURE = {"type": "ReplicaFailure", "status": "True"}
         ([], [REPLICA_FAILURE | {"message": "exceeded quota: pods"}], Unjudged, "quota is exceeded"),
         ([], [REPLICA_FAILURE | {"message": "violates PodSecurity"}], Unjudged, "does not allow such a pod"),
         ([pod({"waiting": {"reason": "CreateContainerError", "message": "no"}})], [], Bad, "does not start: Create"),
-        ([pod({"running": {}})], [], Bad, r"not ready within 60 s \(0 of 1 pods are\)"),
+        ([pod({"waiting": {"reason": "ContainerCreating"}})], [], Unjudged, "not started it within 60 s: No: sandbox"),
+        ([pod({"running": {}})], [], Bad, r"not ready within 60 s \(0 of 1 pods are\): No: sandbox"),
     ],
 )
 def test_why_pods_are_late(found, conditions, kind, what):
-    late = pods.late(found, conditions, [], 60)
+    late = pods.late(found, conditions, [], 60, lambda _: "No: sandbox")
     assert type(late) is kind
     assert re.search(what, late.what)
 

@@ -10,6 +10,7 @@ Pod = dict[str, Any]
 ABSENT = ("not found", "manifest unknown", "invalid reference", "InvalidImageName")
 REFUSED = ("unauthorized", "denied", "forbidden", "authorization failed", "no basic auth")
 PULLING = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+UNSTARTED = ("ContainerCreating", "PodInitializing")
 ROOM = "Add nodes, or ask for less in the overlay's resources."
 
 
@@ -61,8 +62,13 @@ def unpulled(pods: list[Pod], told: list[str]) -> Outcome | None:
     return None
 
 
-def late(pods: list[Pod], conditions: list[dict[str, Any]], told: list[str], limit_s: float) -> Outcome:
-    """What to raise where the time is over: what is the cluster's fault is no judgement of the release."""
+def late(
+    pods: list[Pod], conditions: list[dict[str, Any]], told: list[str], limit_s: float, warning: Callable[[Pod], str]
+) -> Outcome:
+    """What to raise where the time is over: what is the cluster's fault is no judgement of the release.
+
+    `warning` gives what the cluster last warned of about a pod.
+    """
     pending = [one["message"] for one in conditions if one["type"] == "ReplicaFailure" and one["status"] == "True"]
     if pending:
         return Unjudged(*forbidden(pending[0]))
@@ -79,7 +85,12 @@ def late(pods: list[Pod], conditions: list[dict[str, Any]], told: list[str], lim
     for one in waiting:
         if one.get("message"):
             return Bad(f"its container does not start: {one['reason']}: {one['message']}")
-    return Bad(f"it was not ready within {limit_s:g} s ({sum(map(ready, pods))} of {len(pods)} pods are)")
+    unready = [pod for pod in pods if not ready(pod)]
+    why = next((f": {said}" for said in map(warning, unready) if said), "")
+    if any(one.get("reason") in UNSTARTED for one in waiting):
+        remedy = "See what the node lacks: `kubectl describe pod`; then call again."
+        return Unjudged(f"its node has not started it within {limit_s:g} s{why}", remedy)
+    return Bad(f"it was not ready within {limit_s:g} s ({len(pods) - len(unready)} of {len(pods)} pods are){why}")
 
 
 def _containers(pods: list[Pod]) -> list[tuple[Pod, dict[str, Any]]]:

@@ -116,7 +116,7 @@ class Space:
                 raise failed
             if time.monotonic() > end:
                 status = self.look().deployments.get(slot, {}).get("status", {})
-                raise pods.late(found, status.get("conditions", []), told, self.ready_s)
+                raise pods.late(found, status.get("conditions", []), told, self.ready_s, self.last_warning)
             time.sleep(LOOK_S)
 
     def alive(self, slot: str) -> list[pods.Pod]:
@@ -134,6 +134,15 @@ class Space:
             if lines:
                 return lines[-1][:300]
         return ""
+
+    def last_warning(self, pod: pods.Pod) -> str:
+        """What the cluster last warned of about a pod: that its probe fails, or what its node lacks for it."""
+        about = f"events?fieldSelector=involvedObject.name={pod['metadata']['name']},type=Warning"
+        events = self._read(self.core(about), lambda text: json.loads(text)["items"])
+        if not events:
+            return ""
+        last = max(events, key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"])
+        return f"{last['reason']}: {last['message'].strip()}"[:300]
 
     def counted(self, slot: str | None) -> Counts:
         """What the pods of a slot have counted; one that is not ready, or that leaves, is left out."""
