@@ -2,19 +2,19 @@
 
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
-import time
+from functools import partial
 from pathlib import Path
 
+import deployments
 import httpx
 import pytest
 import yaml
+from deployments import port
+from hosts import BASE, available, docker, has
 from mlflow.tracking import MlflowClient
 
-from ci.image.engine import Engine, Failed
 from ci.registry import MODEL
 from deploy.mlflow import secrets, stack
 from deploy.mlflow.words import main
@@ -22,6 +22,7 @@ from << cookiecutter.__package >>.outcome import run
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(1800)]
 HERE = Path(stack.__file__).parent
+until = partial(deployments.until, limit_s=240)
 BYTES = bytes(range(256)) * 40_000  # 10 MB
 
 
@@ -29,41 +30,21 @@ def word(*words: str) -> int:
     return run("mlflow", main, list(words))
 
 
-def docker(*words: str) -> str:
-    return Engine("docker").run(*words)
-
-
-def has_docker(*words: str) -> bool:
-    return bool(shutil.which("docker")) and Engine("docker").has(*words)
-
-
-def free() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as port:
-        return str(port.getsockname()[1])
-
-
-def have(image: str) -> None:
-    if not has_docker("image", "inspect", image):
-        try:
-            Engine("docker").run("pull", "--quiet", image, timeout_s=300)
-        except Failed as error:
-            pytest.skip(f"the image {image} is neither here nor to be had: {error}")
-
-
 @pytest.fixture(scope="module")
 def living(tmp_path_factory):
     """A stack with a name, ports, volumes and secrets of its own; nothing of it is left."""
-    if not (has_docker("info") and has_docker("compose", "version")):
+    if not (has("info") and has("compose", "version")):
         pytest.skip("no Docker engine with compose answers")
     with pytest.MonkeyPatch.context() as patch:
         wanted = yaml.safe_load((HERE.parent / "settings.yaml").read_text())["mlflow"]["images"]
-        have(os.environ.get("STACK_POSTGRES") or wanted["postgres"])
-        have(os.environ.get("STACK_SEAWEEDFS") or wanted["seaweedfs"])
-        have(os.environ.get("IMAGE_BASE") or f"python:{(stack.ROOT / '.python-version').read_text().strip()}-slim")
+        given = [os.environ.get(f"STACK_{name.upper()}") or wanted[name] for name in ("postgres", "seaweedfs")]
+        for image in (*given, BASE):
+            if not available(image):
+                pytest.skip(f"the image {image} is neither here nor to be had")
         name = f"{stack.PROJECT}-mlflow-test{os.getpid()}"
         patch.setenv("STACK_NAME", name)
-        patch.setenv("STACK_PORT", free())
-        patch.setenv("STACK_S3_PORT", free())
+        patch.setenv("STACK_PORT", port())
+        patch.setenv("STACK_S3_PORT", port())
         patch.setenv("STACK_SECRETS_FOLDER", str(tmp_path_factory.mktemp("secrets")))
         assert word("password") == 0
         known = secrets.read(secrets.folder() / "admin.env")
@@ -76,8 +57,8 @@ def living(tmp_path_factory):
         finally:
             assert word("down", "--data", name) == 0
             docker("volume", "rm", "--force", f"{name}-backups")
-    assert not docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={name}").strip()
-    assert not docker("volume", "ls", "--quiet", "--filter", f"name={name}").strip()
+    assert not docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={name}")
+    assert not docker("volume", "ls", "--quiet", "--filter", f"name={name}")
 
 
 def answer(*login: str, host: str = "") -> int:
@@ -86,15 +67,8 @@ def answer(*login: str, host: str = "") -> int:
     return httpx.get(address, auth=login or None, headers=headers, timeout=60).status_code
 
 
-def until(condition, limit_s=240):
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.5)
-
-
 def healthy(name: str, service: str) -> bool:
-    return docker("inspect", "--format", "{{.State.Health.Status}}", f"{name}-{service}-1").strip() == "healthy"
+    return docker("inspect", "--format", "{{.State.Health.Status}}", f"{name}-{service}-1") == "healthy"
 
 
 def test_nobody_is_let_in_without_a_password_or_by_another_name(living) -> None:
@@ -114,7 +88,7 @@ def test_no_secret_is_in_a_container_s_description_or_log(living, capfd) -> None
     for container in containers:
         done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
         shown += done.stdout + done.stderr
-    image = docker("inspect", "--format", "{{.Config.Image}}", f"{living}-mlflow-1").strip()
+    image = docker("inspect", "--format", "{{.Config.Image}}", f"{living}-mlflow-1")
     shown += docker("history", "--no-trunc", image) + "".join(capfd.readouterr())
     assert not [value for value in known if value in shown]
 
@@ -194,7 +168,7 @@ def test_the_server_waits_for_a_migration_that_succeeds(living, filled, tmp_path
 
     def schema(change: str) -> str:
         psql = ("psql", "--username=postgres", "--dbname=mlflow", "--tuples-only", "--no-align", "--quiet", "--command")
-        return docker("exec", f"{living}-postgres-1", *psql, change).strip()
+        return docker("exec", f"{living}-postgres-1", *psql, change)
 
     was = schema("SELECT version_num FROM alembic_version")
     schema("UPDATE alembic_version SET version_num = 'unheard of'")
@@ -203,7 +177,7 @@ def test_the_server_waits_for_a_migration_that_succeeds(living, filled, tmp_path
         capsys.readouterr()
         assert word("up") == 2
         assert "migrate is exited: migrate: the database was left by a newer MLflow" in capsys.readouterr().err
-        assert docker("inspect", "--format", "{{.State.Status}}", f"{living}-mlflow-1").strip() == "exited"
+        assert docker("inspect", "--format", "{{.State.Status}}", f"{living}-mlflow-1") == "exited"
     finally:
         schema(f"UPDATE alembic_version SET version_num = '{was}'")  # noqa: S608
     assert word("up") == 0

@@ -105,8 +105,9 @@ def restore(given: argparse.Namespace) -> None:
 
 def down(given: argparse.Namespace) -> None:
     on = stack()
-    on.compose("down", "--remove-orphans")
-    if given.data != on.name:
+    goes = given.data == on.name
+    on.compose("down", "--remove-orphans", *(["--timeout", "1"] if goes else []))  # nothing is left to be written
+    if not goes:
         print(f"mlflow: down; its data stays. To remove that too: down --data {on.name}")
         return
     for volume in ("postgres", "seaweedfs", "secrets", "scratch"):
