@@ -7,6 +7,8 @@ import sys
 import traceback
 from collections.abc import Callable
 
+FULL = ("No space left on device", "Disk quota exceeded", "disk is full")  # as the kernel and SQLite say it
+
 
 class Outcome(Exception):
     """A run that ends early with one sentence on what happened and one on what to do."""
@@ -47,6 +49,10 @@ def run(name: str, main: Callable[[list[str]], int | None], arguments: list[str]
         print(f"{name}: interrupted", file=sys.stderr)
         return 2
     except Exception as error:
+        if any(mark in str(error) for mark in FULL):
+            print(f"{name}: the disk is full: {str(error)[:300]}", file=sys.stderr)
+            print("  -> Make room there, then call again.", file=sys.stderr)
+            return 2
         traceback.print_exc()
         print(f"{name}: crashed with {type(error).__name__}: {error}", file=sys.stderr)
         print("  -> This is a fault in the code or its environment, not a verdict; see above.", file=sys.stderr)
