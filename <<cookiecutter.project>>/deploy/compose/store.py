@@ -4,6 +4,7 @@ The lock belongs to a process in the proxy's container that lives as long as the
 lets go at once, one whose network breaks off after `SILENT_S`.
 """
 
+import copy
 import io
 import json
 import subprocess
@@ -36,8 +37,15 @@ class Volumes:
     def __init__(self, proxies: Mapping[str, Proxy]) -> None:
         self.proxies = proxies
         self.holders: dict[str, Holder] = {}
+        self.known: dict[str, dict[str, Any]] = {}  # of an environment that this process holds: nobody else writes
 
     def read(self, environment: str, name: str) -> Any:
+        known = self.known.get(environment, {})
+        if name not in known:
+            known[name] = self._read(environment, name)
+        return copy.deepcopy(known[name])
+
+    def _read(self, environment: str, name: str) -> Any:
         proxy = self.proxies[environment]
         for _ in range(2):
             try:
@@ -57,22 +65,25 @@ class Volumes:
     def write(self, environment: str, name: str, value: Any) -> None:
         self.mine(environment)
         proxy = self.proxies[environment]
+        self.known.get(environment, {}).pop(name, None)
         with self._awake(environment):
             if value is None:
                 proxy.bash(f"removing {name}", 'rm -f "/state/$1" && sync /state', name)
             else:
                 proxy.put(name, json.dumps(value, indent=2, sort_keys=True) + "\n")
+        if environment in self.known:
+            self.known[environment][name] = copy.deepcopy(value)
 
     @contextmanager
     def hold(self, environment: str, word: str, wait_s: float) -> Iterator[None]:
         with self._awake(environment):
             holder = Holder(self.proxies[environment], holding(word))
             patiently(environment, word, wait_s, holder.take)
-            self.holders[environment] = holder
+            self.holders[environment], self.known[environment] = holder, {}
             try:
                 yield
             finally:
-                del self.holders[environment]
+                del self.holders[environment], self.known[environment]
                 holder.let_go()
                 self._rest(environment)
 
@@ -83,6 +94,7 @@ class Volumes:
         """
         holder = self.holders.get(environment)
         if holder and not holder.alive():
+            self.known[environment] = {}
             self.proxies[environment].there()
             other = holder.take()
             if other is not None:
@@ -94,7 +106,8 @@ class Volumes:
         """The proxy runs while the block does, and afterwards where it did before."""
         proxy = self.proxies[environment]
         before = proxy.runs()
-        proxy.there()
+        if not before:
+            proxy.up()
         try:
             yield
         finally:
