@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]  # a cluster take
 STRIDE = int(os.environ.get("KILL_EVERY", "80"))  # of the lines that run; 1 for each of them
 FEWER = 3  # times, where a promotion takes seconds
 VERSIONS = ("1", "2", "3")
-QUICK = {"ready_s": 2, "wait_s": 20, "steps": [50, 100], "watch_s": 0, "minimum_requests": 20}
+QUICK = {"ready_s": 2, "wait_s": 60, "steps": [50, 100], "watch_s": 0, "minimum_requests": 20}
 QUICK |= {"probe_rate": 2000, "probe_s": 60, "error_ratio": 0.5, "factor": 100, "allowance_ms": 5000}
 
 
