@@ -17,8 +17,8 @@ from pathlib import Path
 import yaml
 
 from ci.image import build, judge, make
-from ci.image.engine import Engine, Failed, explained
 from deploy.client import Client
+from deploy.containers.engine import Engine, Failed, explained
 from deploy.store import read
 from deploy.target import ROOT
 from << cookiecutter.__package >>.outcome import Unjudged

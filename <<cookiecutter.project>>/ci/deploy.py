@@ -6,9 +6,10 @@ from pathlib import Path
 import yaml
 
 from ci.image import trust
+from deploy.chosen import target
 from deploy.history import History
 from deploy.store import read
-from deploy.target import ENVIRONMENTS, ROOT, Release, Running, Target, start, target
+from deploy.target import ENVIRONMENTS, ROOT, Release, Running, Target, start
 from << cookiecutter.__package >>.outcome import Unjudged
 
 PACKAGE = Path("build", "package.json")

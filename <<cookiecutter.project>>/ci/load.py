@@ -20,10 +20,11 @@ import yaml
 
 from ci.deploy import staged
 from ci.environment import ROOT
+from deploy.chosen import target
 from deploy.client import Client
 from deploy.releases import rows
 from deploy.store import read, write
-from deploy.target import ENVIRONMENTS, target
+from deploy.target import ENVIRONMENTS
 from load.judge import Objective, Side, doubt, late, objectives, side
 from << cookiecutter.__package >>.outcome import Bad, Outcome, Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA

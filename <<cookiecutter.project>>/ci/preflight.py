@@ -15,7 +15,7 @@ import yaml
 
 from ci import forge
 from ci.stale import stale
-from deploy.target import kind
+from deploy.chosen import kind
 from << cookiecutter.__package >>.outcome import Unjudged
 
 ROOT = Path(__file__).resolve().parent.parent

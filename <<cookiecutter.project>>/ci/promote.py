@@ -11,9 +11,10 @@ from mlflow.tracking import MlflowClient
 
 from ci import production, registry
 from ci.deploy import staged
+from deploy.chosen import target
 from deploy.history import NAME, Change, History, line
 from deploy.store import read
-from deploy.target import ROOT, Release, Target, target
+from deploy.target import ROOT, Release, Target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 

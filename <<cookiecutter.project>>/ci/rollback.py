@@ -8,8 +8,9 @@ import argparse
 import yaml
 
 from ci import production
+from deploy.chosen import target
 from deploy.history import NAME, History, line
-from deploy.target import ROOT, Release, Target, target
+from deploy.target import ROOT, Release, Target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 

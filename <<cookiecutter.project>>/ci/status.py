@@ -8,9 +8,10 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from ci import forge, production, registry
+from deploy.chosen import target
 from deploy.history import History, line
 from deploy.store import read
-from deploy.target import ENVIRONMENTS, ROOT, Running, Target, target
+from deploy.target import ENVIRONMENTS, ROOT, Running, Target
 from << cookiecutter.__package >>.outcome import Unjudged
 
 GATES = ("gate", "verify", "load")

@@ -1,6 +1,7 @@
 """End every process of staging and production on this target; what they were given stays on record."""
 
-from deploy.target import ENVIRONMENTS, target
+from deploy.chosen import target
+from deploy.target import ENVIRONMENTS
 
 
 def main(arguments: list[str]) -> None:

@@ -1,16 +1,17 @@
 """Smoke test, and training-serving skew: the answers of what is deployed against the recorded predictions."""
 
 import argparse
-import math
 from typing import Any
 
 import yaml
 
 from ci.deploy import staged
+from deploy.chosen import target
 from deploy.client import Client
 from deploy.releases import rows
 from deploy.store import write
-from deploy.target import ENVIRONMENTS, ROOT, Release, target
+from deploy.target import ENVIRONMENTS, ROOT, Release
+from load.payloads import difference
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 from << cookiecutter.__package >>.schema import SCHEMA
 
@@ -84,15 +85,6 @@ def skew(address: str, release: Release, expected: tuple[Rows, Rows], gate: dict
                         what = f"skew: row {number} of {len(rows)}, asked {size} at a time: {one} instead of {other}"
                         raise Bad(what, "What is packaged is not what was evaluated: compare the graph and its inputs.")
     return {"rows": len(rows), "largest_difference": largest, "tolerance": tolerance}
-
-
-def difference(one: Any, other: Any) -> float:
-    """The largest difference of two predictions of the same shape: relative above 1, infinite where they differ."""
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        return max(difference(one[name], other[name]) for name in one)
-    if isinstance(one, int | float) and isinstance(other, int | float) and math.isfinite(one) and math.isfinite(other):
-        return abs(one - other) / max(1.0, abs(other))
-    return 0.0 if one == other else math.inf
 
 
 def recorded(release: Release) -> tuple[Rows, Rows]:

@@ -4,7 +4,6 @@ An environment is `staging` or `production`. A release is a package as `package`
 two releases run in an environment: the present one, and, while it is replaced, the candidate beside it.
 """
 
-import os
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +13,6 @@ import yaml
 
 from deploy.counts import Counts
 from deploy.store import Store
-from << cookiecutter.__package >>.outcome import Unjudged
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ("staging", "production")
@@ -117,26 +115,3 @@ def start(place: Target, environment: str, release: Release) -> None:
 
 def settings() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "deploy" / "settings.yaml").read_text())
-
-
-def kind() -> str:
-    """The kind of place that `DEPLOY_TARGET` names, else settings.yaml."""
-    return os.environ.get("DEPLOY_TARGET") or settings()["target"]
-
-
-def target() -> Target:
-    """The place of this project; raises Unjudged where there is no such kind."""
-    name = kind()
-    if name == "process":
-        from deploy.process.place import Process
-
-        return Process()
-    if name == "compose":
-        from deploy.compose.place import Compose
-
-        return Compose()
-    if name == "kubernetes":
-        from deploy.kubernetes.place import Kubernetes
-
-        return Kubernetes()
-    raise Unjudged(f"there is no target {name!r}", f"Set DEPLOY_TARGET, or deploy/settings.yaml: {', '.join(TARGETS)}.")

@@ -15,8 +15,7 @@ import numpy
 from locust import FastHttpUser, events, task
 from locust.env import Environment
 
-from ci.verify import difference
-from load.payloads import fault, requests
+from load.payloads import difference, fault, requests
 from << cookiecutter.__package >>.schema import SCHEMA
 
 PLAN = json.loads(Path(os.environ["LOAD_PLAN"]).read_text())

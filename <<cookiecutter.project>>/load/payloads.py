@@ -82,3 +82,12 @@ def misshapen(prediction: Any, classes: tuple[str, ...]) -> str | None:
 
 def share(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def difference(one: Any, other: Any) -> float:
+    """The largest difference of two predictions of the same shape: relative above 1, infinite where they differ."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return max(difference(one[name], other[name]) for name in one)
+    if isinstance(one, int | float) and isinstance(other, int | float) and math.isfinite(one) and math.isfinite(other):
+        return abs(one - other) / max(1.0, abs(other))
+    return 0.0 if one == other else math.inf

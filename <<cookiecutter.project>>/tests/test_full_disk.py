@@ -9,7 +9,8 @@ from deployments import Callers, until
 from hosts import docker
 
 from deploy import stepwise
-from deploy.target import kind, start
+from deploy.chosen import kind
+from deploy.target import start
 from << cookiecutter.__package >>.outcome import run
 
 pytestmark = pytest.mark.processes

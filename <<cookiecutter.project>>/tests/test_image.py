@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from ci import preflight
-from ci.image import build, judge, names
-from ci.image.engine import Engine, Failed, explained, patiently
+from ci.image import build, judge
 from ci.image.sweep import Image, garbage
+from deploy.containers import names
+from deploy.containers.engine import Engine, Failed, explained, patiently
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -203,7 +204,7 @@ def test_the_network_gets_another_chance_and_a_refusal_none() -> None:
 
 
 def test_an_engine_that_is_named_must_answer(monkeypatch) -> None:
-    from ci.image.engine import engine
+    from deploy.containers.engine import engine
 
     monkeypatch.setenv("CONTAINER_ENGINE", "no-such-engine")
     with pytest.raises(Unjudged, match="no-such-engine does not answer"):

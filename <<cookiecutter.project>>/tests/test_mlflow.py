@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ci.image.engine import Engine
+from deploy.containers.engine import Engine
 from deploy.mlflow import secrets, stack
 from deploy.mlflow.words import main, stale
 from << cookiecutter.__package >>.outcome import Unjudged, run

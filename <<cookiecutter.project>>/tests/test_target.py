@@ -4,8 +4,9 @@ import pytest
 from deployments import ROWS, Callers, until
 from places import everywhere
 
+from deploy.chosen import kind, target
 from deploy.client import Client
-from deploy.target import TARGETS, Target, kind, start, target
+from deploy.target import TARGETS, Target, start
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]  # a cluster takes its time

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ci.image import cosign, trust
-from ci.image.engine import Failed
-from ci.image.registry import Registry
+from deploy.containers.engine import Failed
+from deploy.containers.registry import Registry
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ci.environment import ROOT
-from ci.image.engine import Failed, command, explained, patiently
+from deploy.containers.engine import Failed, command, explained, patiently
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 VERSION = "3.0.6"  # 2.5 or later on PATH will do

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ci.image.engine import Engine, Failed, explained
+from deploy.containers.engine import Engine, Failed, explained
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")  # noqa: S108

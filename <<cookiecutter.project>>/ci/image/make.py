@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ci.environment import ROOT
-from ci.image import build, cosign, judge, names, papers
-from ci.image.engine import Engine, Failed, engine, explained, patiently
-from ci.image.registry import Registry
+from ci.image import build, cosign, judge, papers
 from ci.image.sweep import FOUNDATION
 from ci.image.trust import claims
+from deploy.containers import names
+from deploy.containers.engine import Engine, Failed, engine, explained, patiently
+from deploy.containers.registry import Registry
 from deploy.store import write
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 

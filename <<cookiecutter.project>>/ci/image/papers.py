@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from ci.environment import ROOT, uv
 from ci.image.judge import licence
-from ci.image.names import PROJECT
+from deploy.containers.names import PROJECT
 from deploy.store import who
 
 Paper = dict[str, Any]

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ci import registry as models
-from ci.image import names
-from ci.image.registry import Registry
+from deploy.chosen import target
+from deploy.containers import names
+from deploy.containers.registry import Registry
 from deploy.history import History
-from deploy.target import ENVIRONMENTS, target
+from deploy.target import ENVIRONMENTS
 from << cookiecutter.__package >>.outcome import Unjudged
 
 COMMIT = re.compile(r"([0-9a-f]{40})(-[a-z0-9-]+)?")  # a commit, and what sets its image apart: a platform's, dirty

@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ci.image import cosign, names
-from ci.image.engine import Failed, engine
+from ci.image import cosign
 from ci.image.papers import sha256
-from ci.image.registry import Registry
+from deploy.containers import names
+from deploy.containers.engine import Failed, engine
+from deploy.containers.registry import Registry
 from deploy.store import read
 from deploy.target import ROOT
 from << cookiecutter.__package >>.outcome import Bad, Unjudged

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from ci.image.engine import Failed, command, explained
+from deploy.containers.engine import Failed, command, explained
 from << cookiecutter.__package >>.outcome import Unjudged
 
 FILE = Path(__file__).resolve().with_name("compose.yaml")

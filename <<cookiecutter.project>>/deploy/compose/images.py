@@ -6,10 +6,10 @@ The name, such as flight-delays:deployed-0123456789ab, keeps `docker image prune
 import sys
 from collections.abc import Collection
 
-from ci.image import names
-from ci.image.engine import Failed, explained, patiently
-from ci.image.registry import Registry
 from deploy.compose.host import Host
+from deploy.containers import names
+from deploy.containers.engine import Failed, explained, patiently
+from deploy.containers.registry import Registry
 from deploy.target import Release
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from string import Template
 
-from ci.image.engine import Failed, explained
 from deploy.compose.host import TAKEN, Host
+from deploy.containers.engine import Failed, explained
 from << cookiecutter.__package >>.outcome import Unjudged
 
 CONFIGURATION = Template(Path(__file__).resolve().with_name("haproxy.cfg").read_text())

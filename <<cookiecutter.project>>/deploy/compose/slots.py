@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ci.image.engine import Failed, explained
 from deploy.compose.host import Container, Host
 from deploy.compose.proxy import Proxy
+from deploy.containers.engine import Failed, explained
 from deploy.counts import Counts
 
 LOOK_S = 0.2

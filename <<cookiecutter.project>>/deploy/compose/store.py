@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ci.image.engine import Failed, explained
 from deploy.compose.proxy import Proxy
+from deploy.containers.engine import Failed, explained
 from deploy.store import holding, patiently
 from << cookiecutter.__package >>.outcome import Unjudged
 

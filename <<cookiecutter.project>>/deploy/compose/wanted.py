@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from ci.image import names
 from deploy.compose.proxy import MOST
+from deploy.containers import names
 from deploy.target import ROOT, settings
 from << cookiecutter.__package >>.outcome import Unjudged
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from ci.image.registry import Registry
 from deploy import releases
 from deploy.client import Client
+from deploy.containers.registry import Registry
 from deploy.counts import Counts
 from deploy.kubernetes import manifests, pods
 from deploy.kubernetes.cluster import Cluster

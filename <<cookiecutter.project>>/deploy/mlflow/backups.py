@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from ci.image.engine import Failed, explained
+from deploy.containers.engine import Failed, explained
 from deploy.mlflow.stack import Stack, start
 from << cookiecutter.__package >>.outcome import Unjudged
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ci.environment import uv
-from ci.image.build import index
-from ci.image.engine import Engine, Failed, explained
+from deploy.containers.engine import Engine, Failed, explained
+from deploy.containers.index import index
 from deploy.mlflow import secrets
 from deploy.target import ROOT, settings
 from << cookiecutter.__package >>.outcome import Bad, Outcome, Unjudged

@@ -5,7 +5,7 @@ import json
 import re
 from datetime import UTC, datetime
 
-from ci.image.engine import Failed
+from deploy.containers.engine import Failed
 from deploy.mlflow import backups, secrets
 from deploy.mlflow.stack import SERVICES, Stack, address, build, give_secrets, stack, start
 from deploy.target import settings

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ci.image import names
+from deploy.containers import names
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 KINDS = [
