@@ -69,8 +69,9 @@ def imaged(folder: Path, number: str, **behaviour: object) -> Path:
     written = package(folder, number, **behaviour)
     described = json.loads(written.read_text())
     source = Path(described["path"]) / "src"
-    recipe = f"{STAND_IN}{described['digest']}\n"
-    tag = f"{os.environ['COMPOSE_PROJECT_NAME']}:{described['digest'].removeprefix('sha256:')[:12]}"
+    project = os.environ["COMPOSE_PROJECT_NAME"]
+    recipe = f"{STAND_IN}{described['digest']} test={project}\n"  # or two tests at once share an image
+    tag = f"{project}:{described['digest'].removeprefix('sha256:')[:12]}"
     image = docker("build", "--quiet", "--tag", tag, "--file", "-", str(source), given=recipe)
     written.write_text(json.dumps(described | {"image": image}))
     return written

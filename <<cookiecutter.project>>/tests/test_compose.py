@@ -128,6 +128,25 @@ def test_two_who_start_a_first_proxy_at_once_make_one_of_each(place):
 
 
 @pytest.mark.processes
+def test_a_slot_that_is_filled_anew_is_not_ready_by_its_former_containers(staging, brought, monkeypatch):
+    """A new container often gets the address of one that has just ended, and with it the proxy's good opinion."""
+    slots, release, seen = staging.slots["staging"], brought("2"), []
+    staging.begin("staging", release)
+    assert slots.proxy.servers("b")[0]["status"].startswith("UP")
+    staging.settle("staging")
+
+    def looked(made):
+        seen.extend(row["status"] for row in slots.proxy.servers(made["slot"]))
+        return "that is enough"
+
+    monkeypatch.setattr(slots, "fill", looked)
+    with pytest.raises(Bad, match="that is enough"):
+        staging.begin("staging", release)
+    assert seen
+    assert not [status for status in seen if status.startswith("UP")]
+
+
+@pytest.mark.processes
 def test_whoever_dies_in_the_middle_lets_go_and_can_be_followed(production, tmp_path, another, brought):
     release = brought("2")
     code = HELD + f"  place.begin('production', place.add(Path({str(tmp_path / 'package.json')!r})))\n"

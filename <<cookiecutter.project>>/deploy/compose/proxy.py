@@ -185,9 +185,16 @@ class Proxy:
         self.put("haproxy.cfg", configuration(weighed, self.drain_s))
         orders = [f"set weight service/{slot}{number} {weight}"
                   for slot, weight in weighed.items() for number in range(1, MOST + 1)]  # fmt: skip
+        self._tell("divide", orders)
+
+    def doubt(self, slot: str) -> None:
+        """Count a slot's containers as not ready until a check succeeds: a new one may have a former one's address."""
+        self._tell("check", [f"set server service/{slot}{number} health down" for number in range(1, MOST + 1)])
+
+    def _tell(self, what: str, orders: Iterable[str]) -> None:
         said = self.ask(*orders).strip()
         if said:
-            raise Unjudged(f"{self.project}: the proxy refuses to divide: {said.splitlines()[0]}", "See its log.")
+            raise Unjudged(f"{self.project}: the proxy refuses to {what}: {said.splitlines()[0]}", "See its log.")
 
     def servers(self, slot: str) -> list[dict[str, str]]:
         """haproxy's own figures of the containers of a slot that it knows: `addr`, `status`, `scur` and more."""

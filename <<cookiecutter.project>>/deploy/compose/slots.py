@@ -33,6 +33,7 @@ class Slots:
     def start(self, made: Slot) -> str | None:
         """Fill a slot anew, and wait until all of it is ready; returns why it is not, and ends it then."""
         self.host.remove(self.proxy.project, made["slot"])
+        self.proxy.doubt(made["slot"])
         try:
             failed = self.fill(made) or self._waited(made["slot"])
         except BaseException:
