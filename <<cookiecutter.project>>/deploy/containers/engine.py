@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from << cookiecutter.__package >>.outcome import Unjudged
+from << cookiecutter.__package >>.outcome import FULL, Unjudged
 
 Made = TypeVar("Made")
 WAITS_S = (2, 8)  # before each further try of what goes over the network; Docker tries each layer five times itself
-FULL = ("no space left on device", "disk quota exceeded")
 HOPELESS = ("decryption failed", "no such file", "unknown flag")  # of cosign: a wrong password, a wrong path
 FORBIDDEN = ("unauthorized", "denied", "authentication required", "forbidden", "insufficient_scope")
 

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-FULL = ("No space left on device", "Disk quota exceeded", "disk is full")  # as the kernel and SQLite say it
+FULL = ("no space left on device", "disk quota exceeded", "disk is full")  # as the kernel and SQLite say it
 
 
 class Outcome(Exception):
@@ -49,7 +49,7 @@ def run(name: str, main: Callable[[list[str]], int | None], arguments: list[str]
         print(f"{name}: interrupted", file=sys.stderr)
         return 2
     except Exception as error:
-        if any(mark in str(error) for mark in FULL):
+        if any(mark in str(error).lower() for mark in FULL):
             print(f"{name}: the disk is full: {str(error)[:300]}", file=sys.stderr)
             print("  -> Make room there, then call again.", file=sys.stderr)
             return 2
