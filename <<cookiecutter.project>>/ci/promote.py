@@ -6,7 +6,6 @@ or undone, by the next call.
 
 import argparse
 
-import yaml
 from mlflow.tracking import MlflowClient
 
 from ci import production, registry
@@ -14,13 +13,13 @@ from ci.deploy import staged
 from deploy.chosen import target
 from deploy.history import NAME, Change, History, line
 from deploy.store import read
-from deploy.target import ROOT, Release, Target
+from deploy.target import ROOT, Release, Target, release_limits
 from << cookiecutter.__package >>.outcome import Unjudged
 
 
 def main(arguments: list[str]) -> None:
     argparse.ArgumentParser(prog="promote", description=__doc__).parse_args(arguments)
-    limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
+    limits = release_limits(ROOT)
     place = target()
     past = History(place.store)
     with place.store.hold(NAME, "promote", limits["wait_s"]):

@@ -5,12 +5,10 @@ It needs neither the current release nor the registry: releases are kept here, a
 
 import argparse
 
-import yaml
-
 from ci import production
 from deploy.chosen import target
 from deploy.history import NAME, History, line
-from deploy.target import ROOT, Release, Target
+from deploy.target import ROOT, Release, Target, release_limits
 from << cookiecutter.__package >>.outcome import Unjudged
 
 
@@ -18,7 +16,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="rollback", description=__doc__)
     parser.add_argument("version", nargs="?", help="a version that production has run; by default the previous one")
     version = parser.parse_args(arguments).version
-    limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
+    limits = release_limits(ROOT)
     place = target()
     past = History(place.store)
     with place.store.hold(NAME, "rollback", limits["wait_s"]):

@@ -116,12 +116,17 @@ def read(path: Path) -> Any:
 
 
 def write(path: Path, value: Any) -> None:
-    """Put JSON into `path` so that a reader, or a crash, sees either the old content or the new."""
+    """Put JSON into `path`; see `replace`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def replace(path: Path, content: str, mode: int = 0o666) -> None:
+    """Put content into `path` so that a reader, or a crash, sees either the old one or the new; `mode` as of umask."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with partial.open("w") as file:
-            file.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

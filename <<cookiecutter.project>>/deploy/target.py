@@ -4,7 +4,8 @@ An environment is `staging` or `production`. A release is a package as `package`
 two releases run in an environment: the present one, and, while it is replaced, the candidate beside it.
 """
 
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -115,3 +116,13 @@ def start(place: Target, environment: str, release: Release) -> None:
 
 def settings() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "deploy" / "settings.yaml").read_text())
+
+
+def release_limits(root: Path = ROOT) -> dict[str, Any]:
+    """`release` of gates.yaml: how long a release may take, and what is asked of it while it comes in."""
+    return yaml.safe_load((root / "gates.yaml").read_text())["release"]
+
+
+def port_of(environment: str, own: Mapping[str, int]) -> int:
+    """The environment's port on its host: its variable, else that of the target's own settings."""
+    return int(os.environ.get(f"{environment.upper()}_PORT") or own[environment])

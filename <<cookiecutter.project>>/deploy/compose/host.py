@@ -100,16 +100,17 @@ class Host:
 
         Docker 25 and later refuse the second themselves.
         """
-        words = ("network", "ls", "--quiet", "--no-trunc", "--filter", f"label=com.docker.compose.project={project}")
-        ids = self.do(f"looking for {project}'s networks", *words).split()
-        named: dict[str, list[dict[str, Any]]] = {}
-        with suppress(Failed):  # one was removed meanwhile, by another who is at it too
-            for seen in json.loads(self.run("network", "inspect", *ids)) if ids else []:
-                named.setdefault(seen["Name"], []).append(seen)
-            for same in named.values():
-                same.sort(key=lambda seen: (not seen["Containers"], seen["Created"], seen["Id"]))
-                for seen in same[1:]:
-                    self.run("network", "rm", seen["Id"])
+        words = ("network", "ls", "--no-trunc", "--filter", f"label=com.docker.compose.project={project}")
+        listed = self.do(f"looking for {project}'s networks", *words, "--format", "{{.Name}} {{.ID}}").splitlines()
+        named: dict[str, list[str]] = {}
+        for name, number in map(str.split, listed):
+            named.setdefault(name, []).append(number)
+        for same in (numbers for numbers in named.values() if len(numbers) > 1):
+            with suppress(Failed):  # one was removed meanwhile, by another who is at it too
+                seen = json.loads(self.run("network", "inspect", *same))
+                seen.sort(key=lambda one: (not one["Containers"], one["Created"], one["Id"]))
+                for one in seen[1:]:
+                    self.run("network", "rm", one["Id"])
 
     @functools.cache  # noqa: B019
     def tried(self) -> None:

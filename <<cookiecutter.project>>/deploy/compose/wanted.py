@@ -3,11 +3,9 @@
 import os
 from typing import Any
 
-import yaml
-
 from deploy.compose.proxy import MOST
 from deploy.containers import names
-from deploy.target import ROOT, settings
+from deploy.target import port_of, release_limits, settings
 from << cookiecutter.__package >>.outcome import Unjudged
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -21,7 +19,7 @@ class Wanted:
         everywhere = settings()
         self.own: dict[str, Any] = everywhere["compose"]
         self.further: dict[str, Any] = everywhere["variables"]
-        self.limits: dict[str, Any] = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
+        self.limits: dict[str, Any] = release_limits()
         self.name: str = os.environ.get("DEPLOY_HOST") or self.own["host"]  # of the host, for callers; may be empty
 
     def project(self, environment: str = "") -> str:
@@ -30,7 +28,7 @@ class Wanted:
         return f"{begins}-{environment}" if environment else begins
 
     def port(self, environment: str) -> int:
-        return int(os.environ.get(f"{environment.upper()}_PORT") or self.own["ports"][environment])
+        return port_of(environment, self.own["ports"])
 
     def containers(self, environment: str) -> int:
         """How many a release gets; raises Unjudged where the proxy cannot know so many."""

@@ -11,8 +11,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-import yaml
-
 from deploy import releases
 from deploy.client import Client
 from deploy.containers.registry import Registry
@@ -22,7 +20,7 @@ from deploy.kubernetes.cluster import Cluster
 from deploy.kubernetes.manifests import BESIDE, BY, PODS, RAISED, SINCE, SLOT, SLOTS
 from deploy.kubernetes.space import LOOK_S, Here, Space
 from deploy.kubernetes.store import Objects
-from deploy.target import ROOT, Release, Running, settings
+from deploy.target import Release, Running, release_limits, settings
 from << cookiecutter.__package >>.outcome import Outcome, Unjudged
 
 ROUTED_S = 20
@@ -34,7 +32,7 @@ class Kubernetes:
     def __init__(self) -> None:
         everywhere = settings()
         self.settings, self.variables = everywhere["kubernetes"], everywhere["variables"]
-        self.limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
+        self.limits = release_limits()
         self.cluster = Cluster()
         self.store = Objects(self.cluster, manifests.namespace)
 

@@ -10,6 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
+from deploy.store import replace
 from << cookiecutter.__package >>.outcome import Unjudged
 
 HERE = Path(__file__).resolve().parent
@@ -50,12 +51,7 @@ def user(name: str, chosen: str, address: str) -> Path:
 def write(path: Path, values: dict[str, str]) -> Path:
     """Replace the file as a whole; nobody but its owner ever sees it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.writelines(f"{name}={value}\n" for name, value in values.items())
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace(path, "".join(f"{name}={value}\n" for name, value in values.items()), 0o600)
     return path
 
 

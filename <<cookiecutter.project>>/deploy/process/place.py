@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
 from ci.environment import QUIET
 from deploy import releases
@@ -27,7 +26,7 @@ from deploy.counts import Counts
 from deploy.process.packages import python
 from deploy.process.worker import end_orphans, held
 from deploy.store import Files, now, read, state, who, write
-from deploy.target import ROOT, Release, Running, settings
+from deploy.target import ROOT, Release, Running, port_of, release_limits, settings
 from << cookiecutter.__package >>.outcome import Bad, Unjudged
 
 PASSED_ON = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ")  # no credential of the caller reaches a service
@@ -40,10 +39,10 @@ class Process:
         self.store = Files()
         everywhere = settings()
         self.settings, self.variables = everywhere["process"], everywhere["variables"]
-        self.limits = yaml.safe_load((ROOT / "gates.yaml").read_text())["release"]
+        self.limits = release_limits()
 
     def port(self, environment: str) -> int:
-        return int(os.environ.get(f"{environment.upper()}_PORT") or self.settings["ports"][environment])
+        return port_of(environment, self.settings["ports"])
 
     def address(self, environment: str) -> str:
         """Where it answers, or would: a port that was set anew counts from the next deployment on."""
